@@ -1,0 +1,97 @@
+// Package boot is the start-up code that the API, the worker and the command
+// line share: settings, logger, signals, the port for metrics.
+//
+// A setting is written once, as a field of a struct: its tags are the flag, the
+// environment variable and the help text. Flags win over the environment, the
+// environment over the file named by --config.
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	kongyaml "github.com/alecthomas/kong-yaml"
+)
+
+// Base holds the settings every process has. Embed it in the settings struct.
+type Base struct {
+	Config    kong.ConfigFlag  `help:"YAML file with settings; flags and environment win over it." placeholder:"FILE"`
+	LogLevel  slog.Level       `help:"Least severe level that is logged: debug, info, warn, error." default:"info"`
+	LogFormat string           `help:"How log lines are written." enum:"json,text" default:"json"`
+	Version   kong.VersionFlag `help:"Print the version and exit."`
+}
+
+func (b *Base) base() *Base { return b }
+
+// Settings is a pointer to a struct that embeds Base.
+type Settings interface {
+	base() *Base
+	// Validate reports every setting that is wrong, naming the flag.
+	Validate() error
+}
+
+// Main parses args into cfg and calls run with a context that ends on SIGINT or
+// SIGTERM. It returns the exit status: 0 done, 1 run failed, 2 bad settings.
+func Main(name, about string, cfg Settings, run func(context.Context, *slog.Logger) error) int {
+	if err := Parse(name, about, cfg, os.Args[1:]); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		return 2
+	}
+	log := NewLogger(os.Stderr, cfg)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	log.Info("starting", "process", name, "version", Version(), "settings", Dump(cfg))
+	if err := run(ctx, log); err != nil && !errors.Is(err, context.Canceled) {
+		log.Error("stopped", "err", err)
+		return 1
+	}
+	log.Info("stopped")
+	return 0
+}
+
+// Parse fills cfg from args, the environment (WPTK_…) and the --config file.
+func Parse(name, about string, cfg Settings, args []string) error {
+	parser, err := kong.New(cfg, kong.Name(name), kong.Description(about),
+		kong.DefaultEnvars("WPTK"), kong.Configuration(fileLoader), kong.Vars{"version": Version()})
+	if err != nil {
+		return fmt.Errorf("reading settings: %w", err)
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return err
+	}
+	return nil
+}
+
+// fileLoader reads a YAML settings file. Kong asks resolvers after it has applied
+// the environment and would let the file win, so a flag whose variable is set is
+// left alone here.
+func fileLoader(r io.Reader) (kong.Resolver, error) {
+	file, err := kongyaml.Loader(r)
+	if err != nil {
+		return nil, err
+	}
+	return kong.ResolverFunc(func(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+		for _, name := range flag.Envs {
+			if _, set := os.LookupEnv(name); set {
+				return nil, nil
+			}
+		}
+		return file.Resolve(ctx, parent, flag)
+	}), nil
+}
+
+// NewLogger makes the process's logger as cfg says.
+func NewLogger(w io.Writer, cfg Settings) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.base().LogLevel}
+	if cfg.base().LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}
