@@ -1,0 +1,58 @@
+# `make` alone prints this help.
+GO        ?= go
+BIN       := bin
+GOFLAGS   += -trimpath
+export GOTOOLCHAIN := local
+PACKAGES  := ./...
+# Two packages at a time: integration tests start their own Redis and MariaDB.
+TESTFLAGS ?= -race -p 2 -timeout 20m
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show what can be made
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-zA-Z0-9_-]*:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install what is missing and fetch WP-CLI and WordPress (idempotent)
+	@./deploy/setup.sh
+
+.PHONY: build
+build: ## Build the three programs into bin/
+	$(GO) build $(GOFLAGS) -o $(BIN)/wptk-api ./cmd/api
+	$(GO) build $(GOFLAGS) -o $(BIN)/wptk-worker ./cmd/worker
+	$(GO) build $(GOFLAGS) -o $(BIN)/wptk ./cmd/wptk
+
+.PHONY: demo
+demo: setup ## Private Redis and MariaDB, one API, two nodes: install two real sites and keep them up
+	@$(GO) run ./cmd/wptk demo
+
+.PHONY: test
+test: setup ## Run every test on real Redis, MariaDB, PHP, WP-CLI and WordPress
+	$(GO) test $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: unit
+unit: ## Run the tests that need no server
+	$(GO) test -short -race -p 2 $(PACKAGES)
+
+.PHONY: check
+check: $(BIN)/golangci-lint ## Format, vet, lint and the arrows of the house
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet $(PACKAGES)
+	$(BIN)/golangci-lint run $(PACKAGES)
+
+$(BIN)/golangci-lint: deploy/tools/go.mod
+	cd deploy/tools && $(GO) build -o ../../$(BIN)/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: bench
+bench: setup build ## Measure latency and progress reads beside their baselines
+	$(BIN)/wptk bench latency --json
+	$(BIN)/wptk bench progress --json
+
+.PHONY: chaos-install
+chaos-install: setup build ## kill -9 the worker in the middle of ten real installs
+	$(BIN)/wptk chaos install --rounds 10
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf $(BIN)
