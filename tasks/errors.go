@@ -81,6 +81,11 @@ func (e *LaterError) Error() string { return fmt.Sprintf("busy, again in %v", e.
 // busy, nothing is wrong with the op.
 func Later(d time.Duration) error { return &LaterError{After: d} }
 
+func isLater(err error) bool {
+	var later *LaterError
+	return errors.As(err, &later)
+}
+
 // FailureOf turns any error into what may leave the node: a stable code and
 // words for people. The text of an error that nobody classified stays in the
 // log, since it may hold paths and other internals.

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
+	"sync"
 )
 
 // Run is what the steps of one op work with: the op, the site it is about, the
@@ -18,6 +18,7 @@ type Run struct {
 	// writes to it has redacted it.
 	Log func(line string)
 
+	mu     sync.Mutex // a step may have goroutines of its own
 	state  map[string]string
 	append func(Entry) error
 	report func(fraction float64, message string)
@@ -35,6 +36,8 @@ func (r *Run) Set(key, value string) error {
 			return err
 		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.state == nil {
 		r.state = map[string]string{}
 	}
@@ -43,13 +46,23 @@ func (r *Run) Set(key, value string) error {
 }
 
 // Get gives what Set remembered, in this attempt or an earlier one, else "".
-func (r *Run) Get(key string) string { return r.state[key] }
+func (r *Run) Get(key string) string {
+	v, _ := r.remembered(key)
+	return v
+}
+
+func (r *Run) remembered(key string) (string, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v, ok := r.state[key]
+	return v, ok
+}
 
 // Recall gives what was remembered under key; the first time it remembers what
 // draw gives. Random choices go through it, so that a step that is done again
 // chooses the same.
 func (r *Run) Recall(key string, draw func() (string, error)) (string, error) {
-	if v, ok := r.state[key]; ok {
+	if v, ok := r.remembered(key); ok {
 		return v, nil
 	}
 	v, err := draw()
@@ -102,48 +115,4 @@ func (r *Run) logf(format string, args ...any) {
 	if r.Log != nil {
 		r.Log(fmt.Sprintf(format, args...))
 	}
-}
-
-// Mark is what a journal entry says.
-type Mark string
-
-// The marks of a journal, as on disk.
-const (
-	MarkBegin    Mark = "begin"    // a step is entered; from here on it may have had an effect
-	MarkPause    Mark = "pause"    // it was left on purpose and is not in flight any more
-	MarkDone     Mark = "done"     // its effect is there and was seen
-	MarkUnsure   Mark = "unsure"   // done, but nobody could look
-	MarkSet      Mark = "set"      // Run.Set
-	MarkRollback Mark = "rollback" // the decision to take everything back
-	MarkUndo     Mark = "undo"     // the undo of a step is entered
-	MarkUndone   Mark = "undone"   // nothing of the step is left
-	MarkLeft     Mark = "left"     // the undo was given up, something of the step remains
-	MarkOutcome  Mark = "outcome"  // the end
-)
-
-// Entry is one line of an op's journal. Which fields are set follows from Mark.
-type Entry struct {
-	At      time.Time `json:"at"`
-	Attempt int       `json:"attempt"` // fencing token of whoever wrote it
-	Mark    Mark      `json:"mark"`
-	Step    string    `json:"step,omitempty"`
-	Key     string    `json:"key,omitempty"`
-	Value   string    `json:"value,omitempty"`
-	State   State     `json:"state,omitempty"`   // with rollback: how the op will end
-	Failure *Failure  `json:"failure,omitempty"` // with rollback and unsure: why
-	Outcome *Outcome  `json:"outcome,omitempty"`
-}
-
-// Record is the journal of one op.
-type Record struct {
-	Op      string
-	Entries []Entry
-}
-
-// Journal keeps the records of a node's unfinished ops. Append returns when the
-// entry would survive a power cut.
-type Journal interface {
-	// Load gives an empty record for an op that it has never heard of.
-	Load(opID string) (Record, error)
-	Append(opID string, e Entry) error
 }

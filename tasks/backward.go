@@ -1,0 +1,92 @@
+package tasks
+
+import (
+	"context"
+	"errors"
+	"strings"
+)
+
+// decideRollback journals that from here on everything is taken back. After
+// that no resumed attempt goes forward again.
+func (x *execution) decideRollback(cause error) error {
+	f := FailureOf(cause)
+	e := Entry{Mark: MarkRollback, State: Failed, Failure: &f}
+	var bad *badEffect
+	switch {
+	case errors.Is(cause, errCancelled):
+		e.State = Cancelled
+	case errors.As(cause, &bad):
+		e.State = RolledBack
+	}
+	x.log.Warn("taking back", "err", cause)
+	x.Run.logf("failed: %s", f.Message)
+	if err := x.append(e); err != nil {
+		return err
+	}
+	x.rollback = &e
+	return nil
+}
+
+// backward undoes the steps that were begun, newest first. One that will not
+// be undone does not keep the others from it.
+func (x *execution) backward(ctx context.Context) error {
+	x.bar.freeze()
+	for i := len(x.steps) - 1; i >= 0; i-- {
+		step := x.steps[i]
+		if step.Undo == nil || !x.begun[step.Name] || x.undone[step.Name] {
+			continue
+		}
+		select {
+		case <-x.Stop:
+			return ErrInterrupted
+		case <-ctx.Done():
+			return ended(ctx)
+		default:
+		}
+		x.show(i, "Taking back: "+step.Message)
+		if err := x.undo(ctx, step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// undo takes one step back, or journals that something of it is left.
+func (x *execution) undo(ctx context.Context, step Step) error {
+	if x.crashes[flight{MarkUndo, step.Name}] >= maxCrashes {
+		return x.giveUp(step, errors.New("its undo ended the worker"))
+	}
+	if err := x.append(Entry{Mark: MarkUndo, Step: step.Name}); err != nil {
+		return err
+	}
+	bounded, release := context.WithTimeout(ctx, undoTimeout)
+	defer release()
+	err := x.persist(bounded, step.Name, step.Undo)
+	if stop := x.unfinished(err); stop != nil {
+		return stop
+	}
+	if err != nil {
+		return x.giveUp(step, err)
+	}
+	x.undone[step.Name] = true
+	return x.append(Entry{Mark: MarkUndone, Step: step.Name})
+}
+
+func (x *execution) giveUp(step Step, err error) error {
+	x.log.Error("not taken back", "step", step.Name, "err", err)
+	x.Run.logf("could not take back: %s", step.Message)
+	x.undone[step.Name] = true
+	x.left = append(x.left, step.Name)
+	return x.append(Entry{Mark: MarkLeft, Step: step.Name})
+}
+
+// failure is the outcome of an op that went backwards.
+func (x *execution) failure() Outcome {
+	f := *x.rollback.Failure
+	if len(x.left) == 0 {
+		return Outcome{State: x.rollback.State, Error: &f}
+	}
+	f.Hint = strings.TrimSpace(f.Hint + " Not everything could be taken back; look after what these steps made: " +
+		strings.Join(x.left, ", ") + ".")
+	return Outcome{State: Failed, Error: &f}
+}

@@ -1,0 +1,146 @@
+package tasks
+
+import (
+	"fmt"
+	"time"
+)
+
+// Mark is what a journal entry says.
+type Mark string
+
+// The marks of a journal, as on disk.
+const (
+	MarkBegin    Mark = "begin"    // a step is entered; from here on it may have had an effect
+	MarkPause    Mark = "pause"    // the worker is stopping; if the process ends now, the step is not to blame
+	MarkDone     Mark = "done"     // its effect is there and was seen
+	MarkUnsure   Mark = "unsure"   // done, but nobody could look
+	MarkSet      Mark = "set"      // Run.Set
+	MarkRollback Mark = "rollback" // the decision to take everything back
+	MarkUndo     Mark = "undo"     // the undo of a step is entered
+	MarkUndone   Mark = "undone"   // nothing of the step is left
+	MarkLeft     Mark = "left"     // the undo was given up, something of the step remains
+	MarkOutcome  Mark = "outcome"  // the end
+)
+
+// Entry is one line of an op's journal. Which fields are set follows from Mark.
+type Entry struct {
+	At      time.Time `json:"at"`
+	Attempt int       `json:"attempt"` // fencing token of whoever wrote it
+	Mark    Mark      `json:"mark"`
+	Step    string    `json:"step,omitempty"`
+	Key     string    `json:"key,omitempty"`
+	Value   string    `json:"value,omitempty"`
+	State   State     `json:"state,omitempty"`   // with rollback: how the op will end
+	Failure *Failure  `json:"failure,omitempty"` // with rollback and unsure: why
+	Outcome *Outcome  `json:"outcome,omitempty"`
+}
+
+// Record is the journal of one op.
+type Record struct {
+	Op      string
+	Entries []Entry
+}
+
+// Journal keeps the records of a node's unfinished ops. Append returns when the
+// entry would survive a power cut.
+type Journal interface {
+	// Load gives an empty record for an op that it has never heard of.
+	Load(opID string) (Record, error)
+	Append(opID string, e Entry) error
+}
+
+// Outcome is how the op ended, nil as long as it has not.
+func (r Record) Outcome() *Outcome {
+	if n := len(r.Entries); n > 0 {
+		return r.Entries[n-1].Outcome
+	}
+	return nil
+}
+
+// Attempt is the newest attempt that wrote to the journal, 0 when none did.
+func (r Record) Attempt() int {
+	if n := len(r.Entries); n > 0 {
+		return r.Entries[n-1].Attempt
+	}
+	return 0
+}
+
+// history is a record read from the beginning to the end: where the op stands.
+type history struct {
+	state    map[string]string
+	begun    map[string]bool // steps that may have had an effect
+	done     map[string]bool
+	undone   map[string]bool // settled by undo, well or badly
+	left     []string        // what an undo could not take back
+	unsure   *Failure
+	rollback *Entry // set when the direction is backwards
+	outcome  *Outcome
+
+	inFlight flight // what the process was in when it ended
+	crashes  map[flight]int
+}
+
+// flight is one entered step, or its undo.
+type flight struct {
+	mark Mark // MarkBegin or MarkUndo
+	step string
+}
+
+// replay folds a record. It fails on a mark that it does not know: a newer
+// program wrote that, and half an understanding is worse than none.
+func replay(rec Record) (history, error) {
+	h := history{
+		state: map[string]string{},
+		begun: map[string]bool{}, done: map[string]bool{}, undone: map[string]bool{},
+		crashes: map[flight]int{},
+	}
+	for i, e := range rec.Entries {
+		if err := h.apply(e); err != nil {
+			return history{}, fmt.Errorf("replaying journal of %s, entry %d: %w", rec.Op, i+1, err)
+		}
+	}
+	h.crashed() // it is in flight no more: we are reading this after its end
+	return h, nil
+}
+
+func (h *history) apply(e Entry) error {
+	if h.outcome != nil {
+		return fmt.Errorf("%q after the outcome", e.Mark)
+	}
+	switch e.Mark {
+	case MarkSet:
+		h.state[e.Key] = e.Value
+		return nil // inside a step: what is in flight stays in flight
+	case MarkBegin, MarkUndo:
+		h.crashed()
+		h.inFlight = flight{e.Mark, e.Step}
+		h.begun[e.Step] = true
+		return nil
+	case MarkPause:
+	case MarkDone:
+		h.done[e.Step] = true
+	case MarkUnsure:
+		h.done[e.Step], h.unsure = true, e.Failure
+	case MarkRollback:
+		h.rollback = &e
+	case MarkUndone:
+		h.undone[e.Step] = true
+	case MarkLeft:
+		h.undone[e.Step] = true
+		h.left = append(h.left, e.Step)
+	case MarkOutcome:
+		h.outcome = e.Outcome
+	default:
+		return fmt.Errorf("unknown mark %q", e.Mark)
+	}
+	h.inFlight = flight{}
+	return nil
+}
+
+// crashed counts the end of a process in the middle of a step.
+func (h *history) crashed() {
+	if h.inFlight != (flight{}) {
+		h.crashes[h.inFlight]++
+		h.inFlight = flight{}
+	}
+}
