@@ -1,0 +1,104 @@
+package queue
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/wispanel/wptk/tasks"
+)
+
+// DefaultPrefix starts every key of ours. asynq's own keys start with "asynq:"
+// and cannot be moved.
+const DefaultPrefix = "wptk:"
+
+// names makes every key and channel. {…} is the hash tag: keys with the same
+// tag share a Cluster slot and may be used by one script.
+type names struct{ prefix string }
+
+// Ledger: all of one shard share its tag.
+
+func (n names) op(id string) string        { return n.shardPrefix("op:", shardOf(id)) + id }
+func (n names) events(id string) string    { return n.op(id) + ":ev" }
+func (n names) log(id string) string       { return n.op(id) + ":log" }
+func (n names) site(id string) string      { return n.shardPrefix("site:", shardOf(id)) + id }
+func (n names) last(site string) string    { return n.shardPrefix("last:", shardOf(site)) + site }
+func (n names) fifo(site string) string    { return n.shardPrefix("fifo:", shardOf(site)) + site }
+func (n names) outbox(shard string) string { return n.prefix + "outbox:{" + shard + "}" }
+func (n names) open(shard string) string   { return n.prefix + "open:{" + shard + "}" }
+
+func (n names) shardPrefix(family, shard string) string {
+	return n.prefix + family + "{" + shard + "}:"
+}
+
+// Indexes: op ids sort by time, because they are UUIDv7.
+
+func (n names) allOps() string                   { return n.prefix + "ix:ops:{all}" }
+func (n names) accountOps(account string) string { return n.prefix + "ix:ops:{a:" + account + "}" }
+func (n names) opAccounts() string               { return n.prefix + "ix:ops:accounts" }
+func (n names) allSites() string                 { return n.prefix + "ix:sites:{all}" }
+func (n names) accountSites(account string) string {
+	return n.prefix + "ix:sites:{a:" + account + "}"
+}
+
+// Registries.
+
+func (n names) nodes() string                  { return n.prefix + "nodes" }
+func (n names) node(node string) string        { return n.prefix + "node:" + node }
+func (n names) nodeDomains(node string) string { return n.prefix + "nodedoms:" + node }
+func (n names) nodeSites(node string) string   { return n.prefix + "nodesites:" + node }
+func (n names) domain(domain string) string    { return n.prefix + "dom:{" + domain + "}" }
+
+// Access.
+
+func (n names) key(sha256hex string) string          { return n.prefix + "key:" + sha256hex }
+func (n names) keyIndex() string                     { return n.prefix + "keys" }
+func (n names) accountKeys(account string) string    { return n.prefix + "acctkeys:" + account }
+func (n names) limit(bucket string) string           { return n.prefix + "lim:" + bucket }
+func (n names) idempotency(scope, sum string) string { return n.prefix + "idem:" + scope + ":" + sum }
+
+// Coordination and channels.
+
+func (n names) leader() string          { return n.prefix + "lead" }
+func (n names) changes() string         { return n.prefix + "ev" }
+func (n names) wake(node string) string { return n.prefix + "wake." + node }
+
+// shardOf answers the shard of an op or install id; "00" for anything else, so
+// that a malformed id still names one (never existing) key instead of failing.
+func shardOf(id string) string {
+	if s, ok := tasks.Shard(id); ok {
+		return s
+	}
+	return "00"
+}
+
+// shards lists all shards of the ledger.
+func shards() []string {
+	all := make([]string, 256)
+	for i := range all {
+		all[i] = fmt.Sprintf("%02x", i)
+	}
+	return all
+}
+
+// asynq's names, as v0.26.0 lays them out (internal/base/base.go). The upgrade
+// guard test fails when they change.
+
+var classes = []tasks.Class{tasks.Interactive, tasks.Standard, tasks.Bulk}
+
+// lane is the asynq queue of one class on one node.
+func lane(node string, class tasks.Class) string { return "n." + node + "." + string(class) }
+
+func lanePrefix(queue string) string    { return "asynq:{" + queue + "}:" }
+func lanePending(queue string) string   { return lanePrefix(queue) + "pending" }
+func laneActive(queue string) string    { return lanePrefix(queue) + "active" }
+func laneLease(queue string) string     { return lanePrefix(queue) + "lease" }
+func laneRetry(queue string) string     { return lanePrefix(queue) + "retry" }
+func laneScheduled(queue string) string { return lanePrefix(queue) + "scheduled" }
+func laneArchived(queue string) string  { return lanePrefix(queue) + "archived" }
+func laneTasks(queue string) string     { return lanePrefix(queue) + "t:" }
+func laneTask(queue, id string) string  { return laneTasks(queue) + id }
+
+const laneNames = "asynq:queues" // set of every queue name that asynq's own tools list
+
+// laneClass is the class of a lane's name, for log lines and metrics.
+func laneClass(queue string) string { return queue[strings.LastIndexByte(queue, '.')+1:] }

@@ -1,0 +1,53 @@
+package queue
+
+import (
+	"context"
+	"embed"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+// Each script is one file in lua/, whose head lists KEYS, ARGV and the answer.
+var (
+	submitScript   = lua("submit")
+	publishScript  = lua("published")
+	beginScript    = lua("begin")
+	progressScript = lua("progress")
+	finishScript   = lua("finish")
+	cancelScript   = lua("cancel")
+	parkScript     = lua("park")
+	readScript     = lua("read")
+	revealScript   = lua("reveal")
+	sweepScript    = lua("sweep")
+	leadScript     = lua("lead")
+)
+
+// scripts are all of them, as lua makes them, also those of other files.
+var scripts []*redis.Script
+
+// lua reads an embedded script. A missing file is a broken build, which the
+// first test and the first start show.
+func lua(name string) *redis.Script {
+	src, err := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err)
+	}
+	s := redis.NewScript(string(src))
+	scripts = append(scripts, s)
+	return s
+}
+
+// loadScripts makes sure that the pipelined EVALSHA calls, which cannot fall
+// back to EVAL, find their scripts.
+func loadScripts(ctx context.Context, c redis.UniversalClient) error {
+	for _, s := range scripts {
+		if err := s.Load(ctx, c).Err(); err != nil {
+			return fmt.Errorf("loading lua scripts: %w", err)
+		}
+	}
+	return nil
+}
