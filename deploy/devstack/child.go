@@ -2,78 +2,68 @@ package devstack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"syscall"
 	"time"
+
+	"github.com/wispanel/wptk/wp/proc"
 )
 
+// child is one life of a server's process. Its supervisor (see wp/proc) ends it when our
+// own process is gone, so no server outlives the program that wanted it.
 type child struct {
-	cmd  *exec.Cmd
-	done chan struct{}
+	*proc.Process
 }
 
+// grace is what a server gets to write down what it knows; both need far less.
 const grace = 15 * time.Second
 
-func startChild(_ context.Context, path string, args []string, dir string, log *os.File, as owner) (*child, error) {
-	c := exec.Command(path, args...)
-	c.Env, c.Dir, c.Stdout, c.Stderr = childEnv(dir), dir, log, log
-	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if as.set {
-		c.SysProcAttr.Credential = &syscall.Credential{Uid: as.uid, Gid: as.gid}
+func startChild(ctx context.Context, path string, args []string, dir string, log *os.File, as owner) (*child, error) {
+	// The context of a start must not end the server's life.
+	p, err := proc.Start(context.WithoutCancel(ctx), spec(path, args, dir, log, as))
+	if err != nil {
+		return nil, err
 	}
-	if err := c.Start(); err != nil {
-		return nil, fmt.Errorf("running %s: %w", path, err)
-	}
-	ch := &child{cmd: c, done: make(chan struct{})}
-	go func() { c.Wait(); close(ch.done) }()
-	return ch, nil
+	return &child{p}, nil
 }
 
-func childEnv(home string) []string {
-	return []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + home, "LC_ALL=C", "TZ=UTC"}
+// runTool runs a program to its end; a status other than 0 is an error.
+func runTool(ctx context.Context, path string, args []string, dir string, out io.Writer, as owner) error {
+	exit, err := proc.Run(ctx, spec(path, args, dir, out, as))
+	if err != nil {
+		return err
+	}
+	if exit.Code != 0 {
+		return fmt.Errorf("running %s: exit status %d", path, exit.Code)
+	}
+	return nil
 }
 
-func (c *child) pid() int { return c.cmd.Process.Pid }
+func spec(path string, args []string, dir string, out io.Writer, as owner) proc.Spec {
+	return proc.Spec{
+		Path: path, Args: args, Dir: dir, Stdout: out, Stderr: out,
+		Env: []string{
+			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+			"HOME=" + dir, "LC_ALL=C", "TZ=UTC",
+		},
+		As:      proc.Identity{UID: as.uid, GID: as.gid},
+		Trusted: true, // servers of our own, and their accounts are system accounts
+		Grace:   grace,
+	}
+}
+
 func (c *child) alive() bool {
 	select {
-	case <-c.done:
+	case <-c.Done():
 		return false
 	default:
 		return true
 	}
 }
-func (c *child) signal(sig syscall.Signal) error { return c.cmd.Process.Signal(sig) }
-func (c *child) kill() error {
-	if err := c.signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	<-c.done
-	return nil
-}
-func (c *child) stop() error {
-	if err := c.signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	select {
-	case <-c.done:
-		return nil
-	case <-time.After(grace):
-		return c.kill()
-	}
-}
 
-func runTool(ctx context.Context, path string, args []string, dir string, out io.Writer, as owner) error {
-	c := exec.CommandContext(ctx, path, args...)
-	c.Env, c.Dir, c.Stdout, c.Stderr = childEnv(dir), dir, out, out
-	if as.set {
-		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: as.uid, Gid: as.gid}}
-	}
-	if err := c.Run(); err != nil {
-		return fmt.Errorf("running %s: %w", path, err)
-	}
-	return nil
+// end kills the server and waits until it is gone.
+func (c *child) end() {
+	c.Kill()
+	<-c.Done()
 }

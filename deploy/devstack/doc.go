@@ -5,8 +5,7 @@
 // Servers end when they are stopped and also when the process that started them dies,
 // however it dies. Folders that such a death leaves behind are removed by the next start.
 //
-// A binary that starts servers calls proc.Main first thing in main. Test binaries do it
-// with
+// A binary that starts servers calls proc.Main first thing in main. Test binaries do it with
 //
 //	func TestMain(m *testing.M) { os.Exit(devstack.Main(m)) }
 //

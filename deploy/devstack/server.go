@@ -66,7 +66,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.child = c
 	if err := s.awaitReady(ctx, c); err != nil {
-		c.kill()
+		c.end()
 		return fmt.Errorf("starting %s: %w", s.kind, err)
 	}
 	return nil
@@ -84,7 +84,7 @@ func (s *Server) awaitReady(ctx context.Context, c *child) error {
 			return nil
 		}
 		select {
-		case <-c.done:
+		case <-c.Done():
 			tail := s.logTail()
 			if bytes.Contains(tail, []byte("ddress already in use")) {
 				return errPortTaken
@@ -105,22 +105,20 @@ func (s *Server) Halt() error {
 	if s.child == nil {
 		return nil
 	}
-	err := s.child.stop()
+	err := s.child.Stop(context.Background())
 	s.child = nil
 	return err
 }
 
 // Kill ends the server with SIGKILL, as a crash would, and returns when it is gone. The
 // folder stays.
-func (s *Server) Kill() error {
+func (s *Server) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.child == nil {
-		return nil
+	if s.child != nil {
+		s.child.end()
+		s.child = nil
 	}
-	err := s.child.kill()
-	s.child = nil
-	return err
 }
 
 // Restart halts the server if it is up, and starts it on the same port and data.
@@ -143,7 +141,7 @@ func (s *Server) Signal(sig syscall.Signal) error {
 	if s.child == nil {
 		return fmt.Errorf("signalling %s: %w", s.kind, os.ErrProcessDone)
 	}
-	return s.child.signal(sig)
+	return s.child.Signal(sig)
 }
 
 // PID is the process id of the server, 0 while it is down.
@@ -153,7 +151,7 @@ func (s *Server) PID() int {
 	if s.child == nil || !s.child.alive() {
 		return 0
 	}
-	return s.child.pid()
+	return s.child.PID()
 }
 
 // logTail is the end of what the server has logged since its last start, for error messages.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"sync"
+
+	"github.com/wispanel/wptk/wp/proc"
 )
 
 // TB is the part of testing.TB that is needed here; the demo uses this package too and
@@ -144,7 +146,9 @@ func SharedMariaDB(t TB) *Server {
 }
 
 // Main runs a test binary's tests and stops the shared servers; its result is for os.Exit.
+// It must be the first thing in TestMain, like proc.Main, which it calls.
 func Main(m interface{ Run() int }) int {
+	proc.Main()
 	code := m.Run()
 	if err := errors.Join(sharedRedis.close(), sharedMariaDB.close()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -162,4 +166,24 @@ func (s *shared) close() error {
 	server := s.server
 	s.server = nil
 	return server.Stop()
+}
+
+// RedisSentinelT starts a Sentinel group of the test's own.
+func RedisSentinelT(t TB) *Group { t.Helper(); return ownGroup(t, RedisSentinel) }
+
+// RedisClusterT starts a cluster of the test's own.
+func RedisClusterT(t TB) *Group { t.Helper(); return ownGroup(t, RedisCluster) }
+
+func ownGroup(t TB, start func(context.Context) (*Group, error)) *Group {
+	t.Helper()
+	g, err := start(t.Context())
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() {
+		if err := g.Stop(); err != nil {
+			t.Errorf("stopping redis group: %v", err)
+		}
+	})
+	return g
 }
