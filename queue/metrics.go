@@ -1,0 +1,180 @@
+package queue
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are the counters and histograms that a process keeps about itself.
+// The API and the worker both make one; what only one of them counts stays
+// absent in the other. What is read from Redis comes from a Snapshot instead.
+//
+// No label ever holds a site, a domain, an account, an op or a node: a fleet
+// has too many of them, and each value would be kept for ever.
+//
+// A nil *Metrics counts nothing, so code under test needs none.
+type Metrics struct {
+	ops          *prometheus.CounterVec
+	opSeconds    *prometheus.HistogramVec
+	queueSeconds *prometheus.HistogramVec
+	stepSeconds  *prometheus.HistogramVec
+
+	cliRuns    *prometheus.CounterVec
+	cliSeconds *prometheus.HistogramVec
+
+	requests       *prometheus.CounterVec
+	requestSeconds *prometheus.HistogramVec
+	limitHits      prometheus.Counter
+
+	redeliveries  *prometheus.CounterVec
+	duplicates    prometheus.Counter
+	sweepRequeued prometheus.Counter
+	redisErrors   *prometheus.CounterVec
+}
+
+// The classic buckets, in seconds. Scrapers that read native histograms get
+// finer ones for free; dashboards work with either.
+var (
+	opBuckets   = []float64{.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200}
+	waitBuckets = []float64{.005, .01, .025, .05, .1, .25, 1, 5, 15, 30, 60, 120, 300, 900, 3600}
+	stepBuckets = []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800}
+	httpBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 15, 30, 60}
+)
+
+// NewMetrics registers every metric in reg. It panics when reg already holds
+// them, as two sets in one process would each count half.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		ops:          counters("ops_total", "Operations that reached a final state.", "kind", "result"),
+		opSeconds:    histograms("op_duration_seconds", "From the first start of an operation to its end.", opBuckets, "kind"),
+		queueSeconds: histograms("op_queue_seconds", "From the acceptance of an operation to its first start.", waitBuckets, "kind"),
+		stepSeconds:  histograms("step_duration_seconds", "Run time of one step of an operation.", stepBuckets, "kind", "step"),
+
+		cliRuns:    counters("wp_cli_runs_total", "WP-CLI processes that ended.", "command", "result"),
+		cliSeconds: histograms("wp_cli_duration_seconds", "Run time of one WP-CLI process.", stepBuckets, "command"),
+
+		requests:       counters("http_requests_total", "HTTP requests answered.", "route", "method", "status"),
+		requestSeconds: histograms("http_request_duration_seconds", "Time to answer an HTTP request; long polls wait on purpose.", httpBuckets, "route", "method"),
+		limitHits:      counter("rate_limit_hits_total", "Requests refused because a key or an address was over its limit."),
+
+		redeliveries:  counters("ledger_redeliveries_total", "Operations that were begun again, by why.", "reason"),
+		duplicates:    counter("duplicates_prevented_total", "Deliveries of finished operations that the ledger stopped."),
+		sweepRequeued: counter("sweep_requeued_total", "Operations put back in their queue by a sweep, after a crash or a lost message."),
+		redisErrors:   counters("redis_errors_total", "Redis calls that failed and were survived, by what was being done.", "op"),
+	}
+	reg.MustRegister(
+		m.ops, m.opSeconds, m.queueSeconds, m.stepSeconds, m.cliRuns, m.cliSeconds,
+		m.requests, m.requestSeconds, m.limitHits,
+		m.redeliveries, m.duplicates, m.sweepRequeued, m.redisErrors,
+	)
+	return m
+}
+
+// namespace begins the name of every metric.
+const namespace = "wptk"
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: namespace, Name: name, Help: help,
+		Buckets: buckets,
+		// Buckets 10 % apart, at most 100 of them: about 1 KB per series.
+		NativeHistogramBucketFactor:     1.1,
+		NativeHistogramMaxBucketNumber:  100,
+		NativeHistogramMinResetDuration: time.Hour,
+	}, labels)
+}
+
+// OpStarted observes how long an op waited for its first attempt.
+func (m *Metrics) OpStarted(kind string, waited time.Duration) {
+	if m == nil {
+		return
+	}
+	m.queueSeconds.WithLabelValues(kind).Observe(seconds(waited))
+}
+
+// OpEnded counts an op by its final state and observes its run time.
+func (m *Metrics) OpEnded(kind, result string, ran time.Duration) {
+	if m == nil {
+		return
+	}
+	m.ops.WithLabelValues(kind, result).Inc()
+	m.opSeconds.WithLabelValues(kind).Observe(seconds(ran))
+}
+
+// StepEnded observes the run time of one step.
+func (m *Metrics) StepEnded(kind, step string, ran time.Duration) {
+	if m == nil {
+		return
+	}
+	m.stepSeconds.WithLabelValues(kind, step).Observe(seconds(ran))
+}
+
+// CLIRun counts one WP-CLI process. The command is the verb alone
+// ("core install"), the result is "ok", "error" or "timeout".
+func (m *Metrics) CLIRun(command, result string, ran time.Duration) {
+	if m == nil {
+		return
+	}
+	m.cliRuns.WithLabelValues(command, result).Inc()
+	m.cliSeconds.WithLabelValues(command).Observe(seconds(ran))
+}
+
+// Request counts one HTTP answer. The route is the template with its
+// placeholders, never the path that was asked for.
+func (m *Metrics) Request(route, method, status string, took time.Duration) {
+	if m == nil {
+		return
+	}
+	m.requests.WithLabelValues(route, method, status).Inc()
+	m.requestSeconds.WithLabelValues(route, method).Observe(seconds(took))
+}
+
+// LimitHit counts a request that was refused for being one too many.
+func (m *Metrics) LimitHit() {
+	if m != nil {
+		m.limitHits.Inc()
+	}
+}
+
+// Redelivered counts an op that was begun again: "crash", "retry", "busy",
+// "drain", "lost_ack".
+func (m *Metrics) Redelivered(reason string) {
+	if m != nil {
+		m.redeliveries.WithLabelValues(reason).Inc()
+	}
+}
+
+// DuplicatePrevented counts a delivery of an op that was final already.
+func (m *Metrics) DuplicatePrevented() {
+	if m != nil {
+		m.duplicates.Inc()
+	}
+}
+
+// SweepRequeued counts n ops that a sweep put back in their queue.
+func (m *Metrics) SweepRequeued(n int) {
+	if m != nil {
+		m.sweepRequeued.Add(float64(n))
+	}
+}
+
+// RedisError counts a failed call that the process survived. The op is what was
+// being done, from a small fixed set: "heartbeat", "publish", "progress" …
+func (m *Metrics) RedisError(op string) {
+	if m != nil {
+		m.redisErrors.WithLabelValues(op).Inc()
+	}
+}
+
+// seconds is never negative: a clock that was set back must not make a
+// histogram's sum shrink.
+func seconds(d time.Duration) float64 { return max(d, 0).Seconds() }
