@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -303,7 +304,7 @@ func (p *Process) settle(ended *ending, started bool) {
 		}
 	}
 	if ended == nil || ended.Stopped { // else it had ended by itself before we stopped it
-		p.exit.Reason, stopErr = p.reason, p.cause
+		p.exit.Reason, stopErr = cmp.Or(p.reason, ReasonKilled), p.cause
 	}
 	p.err = errors.Join(stopErr, p.ioErr, lost)
 	if p.err == nil && !started {
