@@ -58,14 +58,6 @@ func (s Secret) MarshalJSON() ([]byte, error) {
 	return json.Marshal(string(s))
 }
 
-// MarshalText closes the same door for encoders that ask for text (YAML, map keys).
-func (s Secret) MarshalText() ([]byte, error) {
-	if s != "" && !s.Sealed() {
-		return nil, ErrUnsealed
-	}
-	return []byte(s), nil
-}
-
 // Seal seals every secret of a task in place. It is called once for a task, on
 // its way into the ledger; seal gets the plain text and answers "age:" and
 // base64. The task must be a pointer, or there would be nothing to write to.
