@@ -136,10 +136,10 @@ func (c *Client) SetDrain(ctx context.Context, node string, drain bool) error {
 		if err := c.pauseLane(ctx, lane(node, class), drain); err != nil {
 			return fmt.Errorf("pausing lane: %w", err)
 		}
-		// Ringing makes a worker look at once at what has been waiting.
-		if err := c.rdb.Publish(ctx, c.names.wake(node), bellTask+string(class)).Err(); err != nil {
-			return fmt.Errorf("ringing doorbell: %w", err)
-		}
+	}
+	// A worker that is rung looks at once at what has been waiting.
+	if err := c.ring(ctx, node, ringAll); err != nil {
+		return fmt.Errorf("ringing doorbell: %w", err)
 	}
 	return nil
 }
@@ -172,7 +172,7 @@ func (c *Client) RequestScan(ctx context.Context, node string) error {
 	}
 	pipe := c.rdb.Pipeline()
 	for _, id := range nodes {
-		pipe.Publish(ctx, c.names.wake(id), bellScan)
+		pipe.Publish(ctx, c.names.wake(id), ringScan)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("ringing %s for a scan: %w", strings.Join(nodes, ", "), err)

@@ -1,0 +1,232 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/wispanel/wptk/tasks"
+)
+
+const (
+	snapshotEvery  = 10 * time.Second // scrapes within it see the same numbers
+	snapshotWithin = 5 * time.Second  // time for one reading
+	snapshotChunk  = 1000             // commands per pipeline
+)
+
+// Snapshot is the fleet as Redis shows it, for /metrics: how much waits, for how
+// long, and which nodes are there. It reads when it is scraped, at most every
+// 10 s, with plain length commands in pipelines: asynq's own GetQueueInfo samples
+// memory inside Lua, once per queue.
+//
+// Every process that serves it shows the whole fleet, so sums over processes
+// count double: take the maximum.
+type Snapshot struct {
+	store *Store
+	now   func() time.Time
+
+	mu   sync.Mutex
+	at   time.Time
+	seen []prometheus.Metric
+}
+
+// NewSnapshot makes the collector. Register it in the API's registry.
+func NewSnapshot(s *Store) *Snapshot { return &Snapshot{store: s, now: time.Now} }
+
+var (
+	depthDesc     = gauge("queue_depth", "Operations handed to the nodes' lanes, by state.", "state", "class")
+	oldestDesc    = gauge("queue_oldest_pending_seconds", "Age of the operation that has waited longest in any lane; 0 when none waits.", "class")
+	nodesDesc     = gauge("nodes", "Nodes of the registry, by state.", "state")
+	openDesc      = gauge("ops_open", "Accepted operations that are not final, also those behind others of their install.")
+	outboxDesc    = gauge("outbox_entries", "Accepted operations that are not confirmed to be in a lane.")
+	outboxAgeDesc = gauge("outbox_oldest_seconds", "Age of the oldest such operation; 0 when there is none.")
+)
+
+func gauge(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
+}
+
+// Describe is part of prometheus.Collector.
+func (p *Snapshot) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{depthDesc, oldestDesc, nodesDesc, openDesc, outboxDesc, outboxAgeDesc} {
+		ch <- d
+	}
+}
+
+// Collect is part of prometheus.Collector. When Redis cannot be read there are
+// no numbers rather than old ones.
+func (p *Snapshot) Collect(ch chan<- prometheus.Metric) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := p.now(); p.at.IsZero() || now.Sub(p.at) >= snapshotEvery {
+		ctx, cancel := context.WithTimeout(context.Background(), snapshotWithin)
+		defer cancel()
+		r := reading{store: p.store, now: now}
+		p.at, p.seen = now, r.take(ctx)
+	}
+	for _, m := range p.seen {
+		ch <- m
+	}
+}
+
+// reading is one look at Redis.
+type reading struct {
+	store *Store
+	now   time.Time
+	out   []prometheus.Metric
+
+	failed int   // reads that failed
+	err    error // the last such error
+}
+
+func (r *reading) take(ctx context.Context) []prometheus.Metric {
+	ids, err := r.nodes(ctx)
+	if err != nil {
+		r.failed, r.err = r.failed+1, err
+	} else {
+		r.lanes(ctx, ids)
+	}
+	r.ledger(ctx)
+	if r.failed > 0 {
+		r.store.survived("snapshot", "reading queue metrics", r.err, "failed", r.failed)
+	}
+	return r.out
+}
+
+func (r *reading) add(d *prometheus.Desc, value float64, labels ...string) {
+	r.out = append(r.out, prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...))
+}
+
+// nodes counts the registry's nodes by state and answers their names.
+func (r *reading) nodes(ctx context.Context) ([]string, error) {
+	ids, err := r.store.rdb.SMembers(ctx, r.store.names.nodes()).Result()
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := r.store.readNodes(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	count := map[NodeState]int{}
+	for _, n := range nodes {
+		count[n.State]++
+	}
+	for _, state := range []NodeState{NodeUp, NodeDraining, NodeLost} {
+		r.add(nodesDesc, float64(count[state]), string(state))
+	}
+	return ids, nil
+}
+
+// laneStates are the parts of an asynq queue that are counted.
+var laneStates = []struct {
+	name string
+	size func(redis.Pipeliner, context.Context, string) *redis.IntCmd
+}{
+	{"pending", func(p redis.Pipeliner, ctx context.Context, q string) *redis.IntCmd {
+		return p.LLen(ctx, lanePending(q))
+	}},
+	{"active", func(p redis.Pipeliner, ctx context.Context, q string) *redis.IntCmd {
+		return p.LLen(ctx, laneActive(q))
+	}},
+	{"scheduled", func(p redis.Pipeliner, ctx context.Context, q string) *redis.IntCmd {
+		return p.ZCard(ctx, laneScheduled(q))
+	}},
+	{"retry", func(p redis.Pipeliner, ctx context.Context, q string) *redis.IntCmd {
+		return p.ZCard(ctx, laneRetry(q))
+	}},
+	{"archived", func(p redis.Pipeliner, ctx context.Context, q string) *redis.IntCmd {
+		return p.ZCard(ctx, laneArchived(q))
+	}},
+}
+
+// lanes sums up the lanes of all nodes by class.
+func (r *reading) lanes(ctx context.Context, ids []string) {
+	for _, class := range classes {
+		queues := make([]string, len(ids))
+		for i, id := range ids {
+			queues[i] = lane(id, class)
+		}
+		for _, state := range laneStates {
+			sizes := ask(ctx, r, queues, func(p redis.Pipeliner, q string) *redis.IntCmd { return state.size(p, ctx, q) })
+			r.add(depthDesc, float64(total(sizes)), state.name, string(class))
+		}
+		r.oldest(ctx, class, queues)
+	}
+}
+
+// oldest finds the longest wait of a class. asynq takes tasks from the end of
+// the list pending, and notes in each since when (ns) it waits there.
+func (r *reading) oldest(ctx context.Context, class tasks.Class, queues []string) {
+	heads := ask(ctx, r, queues, func(p redis.Pipeliner, q string) *redis.StringCmd { return p.LIndex(ctx, lanePending(q), -1) })
+	var waiting []string
+	for queue, head := range heads {
+		waiting = append(waiting, laneTask(queue, head.Val()))
+	}
+	since := ask(ctx, r, waiting, func(p redis.Pipeliner, task string) *redis.StringCmd { return p.HGet(ctx, task, "pending_since") })
+	age := time.Duration(0)
+	for _, cmd := range since {
+		if ns, err := strconv.ParseInt(cmd.Val(), 10, 64); err == nil {
+			age = max(age, r.now.Sub(time.Unix(0, ns)))
+		}
+	}
+	r.add(oldestDesc, age.Seconds(), string(class))
+}
+
+// ledger sums up what the shards of the ledger hold.
+func (r *reading) ledger(ctx context.Context) {
+	n, all := r.store.names, shards()
+	open := ask(ctx, r, all, func(p redis.Pipeliner, shard string) *redis.IntCmd { return p.SCard(ctx, n.open(shard)) })
+	waiting := ask(ctx, r, all, func(p redis.Pipeliner, shard string) *redis.IntCmd { return p.ZCard(ctx, n.outbox(shard)) })
+	oldest := ask(ctx, r, all, func(p redis.Pipeliner, shard string) *redis.ZSliceCmd {
+		return p.ZRangeWithScores(ctx, n.outbox(shard), 0, 0)
+	})
+	if len(open) == 0 { // not one shard could be read
+		return
+	}
+	age := time.Duration(0)
+	for _, cmd := range oldest {
+		for _, entry := range cmd.Val() {
+			age = max(age, r.now.Sub(time.UnixMilli(int64(entry.Score))))
+		}
+	}
+	r.add(openDesc, float64(total(open)))
+	r.add(outboxDesc, float64(total(waiting)))
+	r.add(outboxAgeDesc, age.Seconds())
+}
+
+// ask reads something of each item, many reads to a pipeline. An item whose read
+// fails is left out and counted, so one damaged key costs one sample; so is, in
+// silence, one that has nothing to read.
+func ask[C redis.Cmder](ctx context.Context, r *reading, items []string, read func(redis.Pipeliner, string) C) map[string]C {
+	answers := make(map[string]C, len(items))
+	for chunk := range slices.Chunk(items, snapshotChunk) {
+		pipe := r.store.rdb.Pipeline()
+		for _, item := range chunk {
+			answers[item] = read(pipe, item)
+		}
+		_, _ = pipe.Exec(ctx) // every command has its own error, seen to below
+	}
+	for item, answer := range answers {
+		switch err := answer.Err(); {
+		case errors.Is(err, redis.Nil):
+			delete(answers, item)
+		case err != nil:
+			delete(answers, item)
+			r.failed++
+			r.err = err
+		}
+	}
+	return answers
+}
+
+func total(sizes map[string]*redis.IntCmd) (sum int64) {
+	for _, size := range sizes {
+		sum += size.Val()
+	}
+	return sum
+}
