@@ -20,7 +20,7 @@ type Command struct {
 	verbs   []string
 	args    []string // behind the verbs, in order
 	prompts []prompt
-	stdin   string // what a command reads instead of a prompt
+	stdin   string   // what a command reads instead of a prompt
 	hidden  []string // secrets inside stdin
 
 	skipPlugins bool // do not load the site's plugins and themes
