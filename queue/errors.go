@@ -13,6 +13,8 @@ var (
 	ErrEvicting = errors.New("redis must run with maxmemory-policy noeviction")
 	// ErrTooOld: the Redis lacks commands that the ledger is made of.
 	ErrTooOld = errors.New("redis 6.2 or newer is needed")
+	// ErrBadCursor: not a cursor that an earlier page gave.
+	ErrBadCursor = errors.New("malformed cursor")
 	// ErrFenced: a newer attempt has taken the op over; the write was dropped.
 	ErrFenced = errors.New("fenced off by a newer attempt")
 )

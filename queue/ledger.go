@@ -92,8 +92,7 @@ func (c *Client) Cancel(ctx context.Context, id string) (tasks.Op, error) {
 		c.withdraw(op)
 		c.publishNext(ctx, next)
 	case 2:
-		ring := c.rdb.Publish(ctx, c.names.wake(op.Site.Node), bellCancel+op.ID)
-		if err := ring.Err(); err != nil { // the worker looks for itself, a second later
+		if err := c.ring(ctx, op.Site.Node, ringCancel+op.ID); err != nil { // the worker looks for itself, a second later
 			c.survived("publish", "ringing doorbell", err, "op", op.ID, "node", op.Site.Node)
 		}
 	case -1:

@@ -86,11 +86,14 @@ func shards() []string {
 var classes = []tasks.Class{tasks.Interactive, tasks.Standard, tasks.Bulk}
 
 // lane is the asynq queue of one class on one node.
-func lane(node string, class tasks.Class) string { return "n." + node + "." + string(class) }
+func lane(node string, class tasks.Class) string { return lanePrefixOf(node) + string(class) }
+
+func lanePrefixOf(node string) string { return "n." + node + "." }
 
 func lanePrefix(queue string) string    { return "asynq:{" + queue + "}:" }
 func lanePending(queue string) string   { return lanePrefix(queue) + "pending" }
 func laneActive(queue string) string    { return lanePrefix(queue) + "active" }
+func lanePaused(queue string) string    { return lanePrefix(queue) + "paused" }
 func laneLease(queue string) string     { return lanePrefix(queue) + "lease" }
 func laneRetry(queue string) string     { return lanePrefix(queue) + "retry" }
 func laneScheduled(queue string) string { return lanePrefix(queue) + "scheduled" }

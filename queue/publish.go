@@ -77,8 +77,7 @@ func (p publisher) enqueue(ctx context.Context, op tasks.Op) error {
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("enqueueing op: %w", err)
 	}
-	ring := p.store.rdb.Publish(ctx, p.store.names.wake(op.Site.Node), bellTask+string(op.Class))
-	if err := ring.Err(); err != nil {
+	if err := p.store.ring(ctx, op.Site.Node, ringTask+string(op.Class)); err != nil {
 		// The task is there; the node finds it at its next look, seconds later.
 		p.store.survived("publish", "ringing doorbell", err, "op", op.ID, "node", op.Site.Node)
 	}

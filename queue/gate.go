@@ -1,0 +1,175 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// pollEvery is how often asynq looks at its lanes. Nearly all looks end at the
+	// gate and never reach Redis.
+	pollEvery = 10 * time.Millisecond
+	// lookAnyway is how long a lane may go unlooked at without a ring.
+	lookAnyway = 5 * time.Second
+	// restAfterError keeps asynq, which does not pause after a failed dequeue,
+	// from asking a sick Redis thousands of times a second.
+	restAfterError = time.Second
+	ackTimeout     = 5 * time.Second
+)
+
+// gate is a hook on the Redis client that asynq's servers use. It mends three
+// things of asynq v0.26.0, told by the key names of its scripts:
+//
+//   - asynq polls; the gate answers "empty" itself unless the doorbell rang for
+//     the lane, so that looking every 10 ms costs nothing;
+//   - an acknowledgement that failed is repeated by asynq with a context that is
+//     already cancelled (processor.go, markAsDone), so it never succeeds and the
+//     finished task runs again; the gate gives it a live one;
+//   - a failed dequeue is repeated without a pause (processor.go, exec).
+type gate struct {
+	log     *slog.Logger
+	metrics *Metrics
+	closed  chan struct{}
+
+	mu    sync.Mutex
+	lanes map[string]*look // by pending key
+}
+
+type look struct {
+	rung bool
+	next time.Time // look anyway
+}
+
+func newGate(queues []string, log *slog.Logger, m *Metrics) *gate {
+	g := &gate{log: log, metrics: m, closed: make(chan struct{}), lanes: make(map[string]*look)}
+	for _, q := range queues {
+		g.lanes[lanePending(q)] = &look{rung: true}
+	}
+	return g
+}
+
+// ring lets the next look at a lane through.
+func (g *gate) ring(pendingKey string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l := g.lanes[pendingKey]; l != nil {
+		l.rung = true
+	}
+}
+
+func (g *gate) ringAll() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, l := range g.lanes {
+		l.rung = true
+	}
+}
+
+// take decides about one look. It forgets the ring before the look is made, so
+// that one that comes meanwhile is kept.
+func (g *gate) take(pendingKey string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.lanes[pendingKey]
+	if l == nil {
+		return true // not a lane of ours
+	}
+	now := time.Now()
+	if !l.rung && now.Before(l.next) {
+		return false
+	}
+	l.rung, l.next = false, now.Add(lookAnyway)
+	return true
+}
+
+// DialHook changes nothing.
+func (g *gate) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+// ProcessPipelineHook changes nothing.
+func (g *gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error { return next(ctx, cmds) }
+}
+
+// ProcessHook tells asynq's scripts apart by their first two keys.
+func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		k1, k2, ok := scriptKeys(cmd)
+		switch {
+		case !ok:
+			return next(ctx, cmd)
+		case strings.HasSuffix(k1, "}:pending") && strings.HasSuffix(k2, "}:paused"):
+			return g.dequeue(ctx, cmd, next, k1)
+		case strings.HasSuffix(k1, "}:active") || strings.HasSuffix(k2, "}:active"):
+			return acknowledge(ctx, cmd, next)
+		}
+		err := next(ctx, cmd)
+		if strings.HasSuffix(k2, "}:pending") && forwarded(cmd, err) {
+			g.ring(k2)
+		}
+		return err
+	}
+}
+
+// scriptKeys answers the first two keys of EVAL(SHA) script numkeys key key ….
+func scriptKeys(cmd redis.Cmder) (k1, k2 string, ok bool) {
+	if name := cmd.Name(); name != "evalsha" && name != "eval" {
+		return "", "", false
+	}
+	args := cmd.Args()
+	if len(args) < 5 {
+		return "", "", false
+	}
+	k1, ok1 := args[3].(string)
+	k2, ok2 := args[4].(string)
+	return k1, k2, ok1 && ok2
+}
+
+func (g *gate) dequeue(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook, lane string) error {
+	// After NOSCRIPT asynq repeats the call as EVAL, which must not be held up.
+	if cmd.Name() == "evalsha" && !g.take(lane) {
+		cmd.SetErr(redis.Nil)
+		return redis.Nil
+	}
+	err := next(ctx, cmd)
+	if errors.Is(err, redis.Nil) {
+		return err
+	}
+	g.ring(lane) // a task or an error: there may be more, so look again
+	if err != nil && !redis.HasErrorPrefix(err, "NOSCRIPT") {
+		g.metrics.RedisError("dequeue")
+		g.log.Warn("taking tasks from lane", "queue", lane, "err", err)
+		select {
+		case <-time.After(restAfterError):
+		case <-g.closed:
+		}
+	}
+	return err
+}
+
+func acknowledge(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+	if !errors.Is(context.Cause(ctx), context.Canceled) {
+		return next(ctx, cmd)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
+	defer cancel()
+	return next(ctx, cmd)
+}
+
+// forwarded reports whether asynq's forwarder moved due tasks into a lane.
+func forwarded(cmd redis.Cmder, err error) bool {
+	c, ok := cmd.(*redis.Cmd)
+	if !ok || err != nil {
+		return false
+	}
+	n, err := c.Int64()
+	return err == nil && n > 0
+}
