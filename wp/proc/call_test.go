@@ -122,3 +122,24 @@ func TestUnknownFunctionsAndRootAreRefused(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 }
+
+const forgetfulArg = "forgetful"
+
+// forgetful is a binary that does not call Main.
+func forgetful() {
+	mainCalled.Store(false)
+	err := Call(context.Background(), tenant(), CallOptions{}, "test.echo", nil, nil)
+	fmt.Print(errors.Is(err, ErrNoMain))
+}
+
+// Without Main a child would run the whole program once more, as the tenant.
+func TestABinaryWithoutMainStartsNoChildren(t *testing.T) {
+	t.Parallel()
+	self, err := os.Readlink(selfExe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := output(t, Spec{Path: self, Args: []string{forgetfulArg}, Trusted: true}); got != "true" {
+		t.Errorf("refused with ErrNoMain: %s", got)
+	}
+}

@@ -22,7 +22,8 @@
 // has no child. A process that detaches (double fork, setsid) becomes the supervisor's own
 // child, because that is a subreaper; so "no child" means "nothing left". Before killing it
 // stops what it finds until nothing new appears, which a fork bomb cannot outrun within its
-// process limit. As the supervisor keeps root's uid, the tenant cannot signal it.
+// process limit; it does so at the highest priority it may have, to get its turn among busy
+// processes. As the supervisor keeps root's uid, the tenant cannot signal it.
 //
 // Two cases remain. If the supervisor itself is killed (by root or for memory), the program
 // dies at once by its parent-death signal, and the worker or, later, Record.KillGroup kills

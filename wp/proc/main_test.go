@@ -14,9 +14,15 @@ import (
 
 func TestMain(m *testing.M) {
 	Main()
-	if len(os.Args) == 2 && os.Args[1] == miniWorkerArg {
-		miniWorker()
-		return
+	if len(os.Args) == 2 {
+		switch os.Args[1] {
+		case miniWorkerArg:
+			miniWorker()
+			return
+		case forgetfulArg:
+			forgetful()
+			return
+		}
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -44,8 +44,19 @@ func TestADetachedProcessDiesWithATimeout(t *testing.T) {
 
 func TestADetachedProcessDiesWithItsProgram(t *testing.T) {
 	t.Parallel()
-	s := shell(detach + `exit 0`)
-	pid, _ := strconv.Atoi(strings.TrimSpace(output(t, s)))
+	in, finish := io.Pipe()
+	s, lines := shell(detach+`read line`), newLineSink()
+	s.Stdin, s.Stdout = in, lines
+	p, err := Start(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, _ := strconv.Atoi(lines.next(t))
+	fmt.Fprintln(finish, "end now")
+	finish.Close()
+	if exit, err := p.Wait(); err != nil || exit.Code != 0 || exit.Reason != "" {
+		t.Errorf("%+v, %v", exit, err)
+	}
 	if now, err := readStat(pid); pid == 0 || err == nil {
 		t.Errorf("left behind: %d %+v", pid, now)
 	}
