@@ -66,8 +66,9 @@ func Permanent(err error, f Failure) error {
 	return &StepError{Failure: f, Err: err}
 }
 
-// Unconfirmed says that a step did its work but could not see its effect, and
-// will not be able to. The op goes on, and ends as Unverified, not Succeeded.
+// Unconfirmed says that a step did its work but cannot see its effect just
+// now. It is tried again; when it stays so, the op goes on, and ends as
+// Unverified, not Succeeded.
 func Unconfirmed(err error, f Failure) error {
 	return &StepError{Failure: f, Err: err, unconfirmed: true}
 }
@@ -80,6 +81,11 @@ func (e *LaterError) Error() string { return fmt.Sprintf("busy, again in %v", e.
 // Later is the error that asks for redelivery after d: the site or the node is
 // busy, nothing is wrong with the op.
 func Later(d time.Duration) error { return &LaterError{After: d} }
+
+func isUnconfirmed(err error) bool {
+	var step *StepError
+	return errors.As(err, &step) && step.unconfirmed
+}
 
 func isLater(err error) bool {
 	var later *LaterError
@@ -112,7 +118,7 @@ var internalFailure = Failure{
 func lasting(err error) bool {
 	var step *StepError
 	if errors.As(err, &step) {
-		return true
+		return !step.unconfirmed
 	}
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, errCancelled)
 }

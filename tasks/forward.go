@@ -10,19 +10,23 @@ import (
 // forward does the steps that are not done yet. nil means that all are; any
 // other answer is either a reason to undo or one of unfinished.
 func (x *execution) forward(ctx context.Context) error {
-	ctx, release := x.bounded(ctx)
+	bounded, release := x.bounded(ctx)
 	defer release()
 	for i, step := range x.steps {
 		if x.done[step.Name] {
 			continue
 		}
-		if err := x.boundary(ctx); err != nil {
+		within := bounded
+		if step.Commit && x.begun[step.Name] {
+			within = ctx // it was entered before: too late for a cancellation
+		}
+		if err := x.boundary(within); err != nil {
 			return err
 		}
-		if x.crashes[flight{MarkBegin, step.Name}] >= maxCrashes {
-			return Permanent(fmt.Errorf("step %s ended the worker %d times", step.Name, maxCrashes), poisonFailure)
+		if step.Commit {
+			within = ctx
 		}
-		if err := x.enter(ctx, i, step); err != nil {
+		if err := x.enter(within, i, step); err != nil {
 			return err
 		}
 	}
@@ -31,6 +35,9 @@ func (x *execution) forward(ctx context.Context) error {
 
 // enter journals a step's beginning, does it, and journals how it went.
 func (x *execution) enter(ctx context.Context, i int, step Step) error {
+	if x.crashes[flight{MarkBegin, step.Name}] >= maxCrashes {
+		return x.settle(step, Permanent(fmt.Errorf("step %s ended the worker %d times", step.Name, maxCrashes), poisonFailure))
+	}
 	if err := x.append(Entry{Mark: MarkBegin, Step: step.Name}); err != nil {
 		return err
 	}
@@ -40,21 +47,29 @@ func (x *execution) enter(ctx context.Context, i int, step Step) error {
 	began := x.Now()
 	err := x.persist(ctx, step.Name, func(ctx context.Context) error { return once(ctx, step) })
 	x.Observe(step.Name, x.Now().Sub(began))
-
-	done := Entry{Mark: MarkDone, Step: step.Name}
-	if unsure := (*StepError)(nil); errors.As(err, &unsure) && unsure.unconfirmed {
-		x.log.Warn("effect not confirmed", "step", step.Name, "err", err)
-		done.Mark, done.Failure, err = MarkUnsure, &unsure.Failure, nil
-		x.unsure = done.Failure
-	}
-	if err != nil {
+	if err := x.settle(step, err); err != nil {
 		return err
+	}
+	x.bar.complete(i)
+	return nil
+}
+
+// settle journals that a step is done, or gives back why it is not.
+func (x *execution) settle(step Step, err error) error {
+	done := Entry{Mark: MarkDone, Step: step.Name}
+	if err != nil {
+		if x.unfinished(err) != nil || !(step.Commit || isUnconfirmed(err)) {
+			return err
+		}
+		x.log.Warn("effect not confirmed", "step", step.Name, "err", err)
+		f := FailureOf(err)
+		done.Mark, done.Failure = MarkUnsure, &f
+		x.unsure = &f
 	}
 	if err := x.append(done); err != nil {
 		return err
 	}
 	x.done[step.Name] = true
-	x.bar.complete(i)
 	return nil
 }
 
@@ -67,7 +82,7 @@ func once(ctx context.Context, step Step) error {
 			return err
 		}
 	}
-	if !there {
+	if !there && step.Do != nil {
 		if err := step.Do(ctx); err != nil {
 			return err
 		}
@@ -104,17 +119,11 @@ func (x *execution) boundary(ctx context.Context) error {
 	select {
 	case <-x.Stop:
 		return ErrInterrupted
-	default:
-	}
-	select {
-	case <-x.Cancelled: // the context learns of it a moment later
-		return errCancelled
-	default:
-	}
-	if ctx.Err() != nil {
+	case <-ctx.Done():
 		return ended(ctx)
+	default:
+		return nil
 	}
-	return nil
 }
 
 // ended says why a context is over: for the requester, for want of time, or

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ type plan struct {
 	checked   bool // has a Check; without one, Do is written to be repeated
 	undoFails bool // its Undo never works
 	noUndo    bool
+	commit    bool // is the point of no return; the last step only
 }
 
 var plans = rapid.Custom(func(t *rapid.T) plan {
@@ -85,7 +87,7 @@ func (w *world) Append(op string, e Entry) error {
 
 func (w *world) step(i int) Step {
 	p, name := w.plans[i], fmt.Sprint("s", i)
-	s := Step{Name: name, Weight: i,
+	s := Step{Name: name, Weight: i, Commit: p.commit,
 		Do:     func(context.Context) error { return w.do(i, p) },
 		Verify: func(context.Context) error { return w.verify(i, p) },
 	}
@@ -103,7 +105,7 @@ func (w *world) do(i int, p plan) error {
 	switch {
 	case w.back:
 		w.t.Fatalf("step %d was done after the undo had begun", i)
-	case p.checked && w.there[i]:
+	case p.checked && w.there[i], w.isDone(i):
 		w.t.Fatalf("step %d was done twice", i)
 	}
 	for before := range i {
@@ -120,6 +122,12 @@ func (w *world) do(i int, p plan) error {
 	w.there[i] = true
 	w.point()
 	return nil
+}
+
+func (w *world) isDone(i int) bool {
+	return slices.ContainsFunc(w.journal.entries, func(e Entry) bool {
+		return e.Step == fmt.Sprint("s", i) && (e.Mark == MarkDone || e.Mark == MarkUnsure)
+	})
 }
 
 func (w *world) verify(i int, p plan) error {
@@ -184,6 +192,7 @@ func TestEveryOpEndsOnceWhateverCrashes(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &world{t: rt, plans: rapid.SliceOfN(plans, 1, 6).Draw(rt, "plans")}
+		w.plans[len(w.plans)-1].commit = rapid.Bool().Draw(rt, "commit")
 		w.there, w.tries = make([]bool, len(w.plans)), make([]int, len(w.plans))
 		op := Op{ID: NewOpID("n"), Kind: "script"}
 		lives := rapid.SliceOfN(rapid.IntRange(1, 40), 0, 8).Draw(rt, "crashes after")
@@ -246,18 +255,31 @@ func (w *world) judge(o Outcome, asked bool) {
 func (w *world) judgeSuccess(o Outcome) {
 	unsure := false
 	for i, p := range w.plans {
+		if p.commit {
+			continue // whatever happens in it, there is no way back
+		}
 		if !w.there[i] || p.permanent || p.bad || w.back {
 			w.t.Fatalf("%s, but step %d is there: %v, %+v", o.State, i, w.there[i], p)
 		}
 		unsure = unsure || p.unsure
 	}
-	if unsure != (o.State == Unverified) {
+	last := w.plans[len(w.plans)-1]
+	if last.commit && (last.permanent || last.bad || last.unsure) {
+		unsure = true
+	}
+	if unsure != (o.State == Unverified) && !last.commit {
 		w.t.Fatalf("%s, unsure %v", o.State, unsure)
+	}
+	if unsure && o.State == Succeeded {
+		w.t.Fatal("succeeded without having seen the effect")
 	}
 }
 
 func (w *world) judgeFailure(o Outcome, asked bool) {
 	left := 0
+	if last := len(w.plans) - 1; w.plans[last].commit && w.tries[last] > 0 {
+		w.t.Fatalf("%s behind the point of no return", o.State)
+	}
 	for i, p := range w.plans {
 		named := strings.Contains(o.Error.Hint, fmt.Sprint("s", i))
 		if w.there[i] && !p.noUndo && !named {

@@ -83,6 +83,11 @@ func (x *execution) pauseOnStop(step string) (unwatch func()) {
 // whileOpen gives a context that also ends, with the given cause, when ch is closed.
 func whileOpen(ctx context.Context, ch <-chan struct{}, cause error) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	select {
+	case <-ch: // closed already: not a moment later, when somebody runs
+		cancel(cause)
+	default:
+	}
 	go func() {
 		select {
 		case <-ch:

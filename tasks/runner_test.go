@@ -221,6 +221,23 @@ func TestUnconfirmedEffectEndsUnverified(t *testing.T) {
 	}
 }
 
+func TestNothingIsTakenBackBehindThePointOfNoReturn(t *testing.T) {
+	t.Parallel()
+	var log []string
+	cancelled := make(chan struct{})
+	b := newBench(
+		Step{Name: "a", Do: noop, Undo: recording(&log, "undo a", nil)},
+		Step{Name: "b", Commit: true, Do: func(ctx context.Context) error {
+			close(cancelled)
+			return errors.Join(ctx.Err(), Permanent(nil, Failure{Code: CodeInternal, Message: "m"}))
+		}},
+	)
+	b.cfg.Cancelled = cancelled
+	if o := b.mustEnd(t, Unverified); o.Error.Code != CodeInternal || len(log) != 0 {
+		t.Fatal(o.Error, log)
+	}
+}
+
 func TestLeftoverOfAFailedUndoIsNamed(t *testing.T) {
 	t.Parallel()
 	var log []string
