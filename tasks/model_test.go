@@ -125,7 +125,7 @@ func (w *world) do(i int, p plan) error {
 }
 
 func (w *world) isDone(i int) bool {
-	return slices.ContainsFunc(w.journal.entries, func(e Entry) bool {
+	return slices.ContainsFunc(w.journal.snapshot(), func(e Entry) bool {
 		return e.Step == fmt.Sprint("s", i) && (e.Mark == MarkDone || e.Mark == MarkUnsure)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -26,12 +27,13 @@ func (s *script) Steps(r *Run) []Step { return s.steps(r) }
 
 // memory is a journal in memory. fail, when set, is asked before an entry is kept.
 type memory struct {
+	mu      sync.Mutex // a drain is journalled beside the step
 	entries []Entry
 	fail    func(Entry) error
 }
 
 func (m *memory) Load(op string) (Record, error) {
-	return Record{Op: op, Entries: slices.Clone(m.entries)}, nil
+	return Record{Op: op, Entries: m.snapshot()}, nil
 }
 
 func (m *memory) Append(_ string, e Entry) error {
@@ -40,8 +42,16 @@ func (m *memory) Append(_ string, e Entry) error {
 			return err
 		}
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.entries = append(m.entries, e)
 	return nil
+}
+
+func (m *memory) snapshot() []Entry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.entries)
 }
 
 func (m *memory) marks() []string {
