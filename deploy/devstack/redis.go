@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,13 +18,14 @@ const Databases = 256
 type RedisOptions struct {
 	Dir         string   // absolute; "" = a temporary folder, removed by Stop
 	Port        int      // 0 = a free one
+	Password    string   // "" = a random one; no spaces or quotes
 	AppendFsync string   // always (default), everysec, no; "off" = no append-only file at all
 	Extra       []string // lines of redis.conf, read last, so that they override
 }
 
 // Redis starts a Redis server and returns when it answers PING.
 func Redis(ctx context.Context, o RedisOptions) (*Server, error) {
-	return startRedis(ctx, "redis", o, password())
+	return startRedis(ctx, "redis", o, cmp.Or(o.Password, password()))
 }
 
 // URL names logical database db of a standalone Redis, password included.

@@ -41,8 +41,8 @@ npm_tarball() {
   need_npm
   say "fetching npm package $name $version"
   work=$(mktemp -d "$downloads/npm.XXXXXX")
-  (cd "$work" && npm pack --silent --ignore-scripts --no-update-notifier --cache "$work/cache" "$name@$version" >/dev/null) ||
-    fail "npm pack $name@$version failed"
+  (cd "$work" && npm pack --loglevel=error --ignore-scripts --no-update-notifier --cache "$work/cache" "$name@$version") >"$cache/npm.log" 2>&1 ||
+    { tail -n 20 "$cache/npm.log" >&2; fail "npm pack $name@$version failed"; }
   mv -f "$work"/*.tgz "$tarball"
   rm -rf "$work"
   checked sha512 "$tarball" "$sum" || { rm -f "$tarball"; fail "$name $version is not what it was when it was pinned"; }

@@ -125,11 +125,14 @@ services_restore() {
 }
 
 # redis_stays_off: the package enables its unit for the next boot. Called only when it
-# was us who installed it; a Redis that somebody runs is never touched.
+# was us who installed it; a Redis that somebody runs is never touched. update-rc.d takes
+# the links of systemd away too, also where no systemd runs.
 redis_stays_off() {
   say "leaving the redis-server service off (the toolkit starts its own)"
-  if have systemctl; then as_root systemctl disable redis-server.service >/dev/null 2>&1 || warn "could not disable redis-server.service"
-  elif have deb-systemd-helper; then as_root deb-systemd-helper disable redis-server.service >/dev/null || warn "could not disable redis-server.service"
+  if have systemctl; then
+    as_root systemctl disable redis-server.service >/dev/null 2>&1 || warn "systemctl could not disable redis-server.service"
   fi
-  if have update-rc.d; then as_root update-rc.d redis-server disable >/dev/null 2>&1 || warn "could not disable redis-server in the rc links"; fi
+  if have update-rc.d; then
+    as_root update-rc.d redis-server disable >/dev/null 2>&1 || warn "update-rc.d could not disable redis-server"
+  fi
 }
