@@ -29,8 +29,11 @@ func (a *Admin) Claim(ctx context.Context, db, owner string) (holder string, err
 		return holder, err
 	}
 	tables, err := a.Tables(ctx, db)
-	if err != nil || len(tables) > 0 {
+	if err != nil {
 		return "", err
+	}
+	if len(tables) > 0 {
+		return a.ClaimedBy(ctx, db) // one of them may be the claim of somebody quicker
 	}
 	// COMMENT takes a literal only; checkOwner has left nothing in it that could end one.
 	err = a.exec(ctx, "claiming database "+db,
