@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/wispanel/wptk/wp"
 )
 
 // The codes of a Failure. Programs switch on them, so they are on the wire for
@@ -100,6 +105,14 @@ func FailureOf(err error) Failure {
 	if errors.As(err, &step) {
 		return step.Failure
 	}
+	var missing *wp.UnavailableError
+	if errors.As(err, &missing) {
+		return Failure{
+			Code:    CodePackageUnavailable,
+			Message: strings.ToUpper(missing.Error()[:1]) + missing.Error()[1:] + ".",
+			Hint:    "Ask for one that is available, or have the operator add it to the package source.",
+		}
+	}
 	for _, c := range causes {
 		if c.is(err) {
 			return c.failure
@@ -120,7 +133,17 @@ func lasting(err error) bool {
 	if errors.As(err, &step) {
 		return !step.unconfirmed
 	}
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, errCancelled)
+	return isLasting(err) || isRefusal(err)
+}
+
+var isLasting = isAny(errCancelled, syscall.ENOSPC, syscall.EDQUOT, fs.ErrPermission,
+	wp.ErrDatabaseFull, wp.ErrPackageUnavailable, wp.ErrUncheckedSite)
+
+// isRefusal reports a WP-CLI command that ran to its end and said no. One that
+// was killed, or did not reach its database, may work the next time.
+func isRefusal(err error) bool {
+	var exit *wp.ExitError
+	return errors.As(err, &exit) && exit.Code > 0 && !errors.Is(err, wp.ErrDatabaseConnection)
 }
 
 // cause is a class of errors that has a name for the requester.
@@ -133,14 +156,35 @@ func isErr(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
+func isAny(targets ...error) func(error) bool {
+	return func(err error) bool {
+		return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
+	}
+}
+
+func isExit(err error) bool {
+	var exit *wp.ExitError
+	return errors.As(err, &exit)
+}
+
 // causes is asked in order; the first match names the failure.
 var causes = []cause{
 	{isErr(errCancelled), Failure{Code: CodeCancelled, Message: "The operation was cancelled.",
 		Hint: "What it had made is taken back. It can be started again at any time."}},
 	{isErr(syscall.ENOSPC), Failure{Code: CodeDiskFull, Message: "The disk of the node is full.",
 		Hint: "Free some space on the node, then try again."}},
+	{isErr(wp.ErrDatabaseFull), Failure{Code: CodeDiskFull, Message: "The disk of the database server is full.",
+		Hint: "Free some space on the database server, then try again."}},
 	{isErr(syscall.EDQUOT), Failure{Code: CodeQuotaExceeded, Message: "The account's disk quota is used up.",
 		Hint: "Delete files of the account or raise its quota, then try again."}},
 	{isErr(context.DeadlineExceeded), Failure{Code: CodeTimeout, Message: "The operation took longer than it may.",
 		Hint: "Try again; when it happens again, look at the load of the node."}},
+	{isAny(wp.ErrUnavailable, wp.ErrDatabaseConnection), Failure{Code: CodeDatabaseError, Message: "The database server did not answer.",
+		Hint: "Try again in a few minutes; the operator finds the details in the worker's log."}},
+	{isErr(fs.ErrPermission), Failure{Code: CodePermission, Message: "The account may not write to its own directory.",
+		Hint: "Look at owner and mode of the domain's directory and of the directories below it."}},
+	{isExit, Failure{Code: CodeWPCLI, Message: "A WP-CLI command failed.",
+		Hint: "What it said is in the operation's log."}},
+	{isAny(wp.ErrOutput, wp.ErrOutputTooLong, wp.ErrNotApplied), Failure{Code: CodeWPCLI, Message: "A WP-CLI command did not do what it should have done.",
+		Hint: "A plugin or theme that interferes is the usual reason; what was said is in the operation's log."}},
 }

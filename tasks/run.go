@@ -5,12 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/wispanel/wptk/wp"
 )
 
 // Run is what the steps of one op work with: the op, the site it is about, the
 // node's tools, and a small memory that outlives a crash.
 type Run struct {
-	Op Op
+	Op   Op
+	Host *wp.Host
+
+	// Site is where the op works. When there is none on this node (any more),
+	// Missing says why: an op still has to undo what it did elsewhere.
+	Site    wp.Site
+	Missing error
 
 	// Open opens a sealed secret with the node's key.
 	Open func(sealed string) (string, error)
