@@ -33,6 +33,8 @@ type CLI struct {
 	limits    proc.Limits
 	log       *slog.Logger
 	observe   func(command string, seconds float64, code int)
+	// record is set by tests that keep real runs to be replayed.
+	record func(args []string, stdin, nonce string, stdout, stderr []byte, code int)
 }
 
 // RunHooks is what the caller of a command wants to do with its process. It travels in the
@@ -113,13 +115,16 @@ func (c *CLI) Run(ctx context.Context, site Site, cmd Command) (Result, error) {
 
 	nonce := rand.Text()
 	stdout, stderr := proc.Capped(maxStdout), proc.Capped(maxStderr)
-	began := time.Now()
+	args, began := c.args(site, cmd), time.Now()
 	exit, err := proc.Run(ctx, proc.Spec{
-		Path: c.php, Args: c.args(site, cmd), Env: c.env(site, cmd, tmp, nonce), Dir: c.dirs.empty,
+		Path: c.php, Args: args, Env: c.env(site, cmd, tmp, nonce), Dir: c.dirs.empty,
 		Stdin: strings.NewReader(cmd.standardInput()), Stdout: stdout, Stderr: stderr,
 		As: site.User, Limits: c.limits, Keep: hooks.Keep, Started: hooks.Started,
 	})
 	c.observe(cmd.Name(), time.Since(began).Seconds(), exit.Code)
+	if c.record != nil {
+		c.record(args, cmd.standardInput(), nonce, stdout.Bytes(), stderr.Bytes(), exit.Code)
+	}
 
 	hide := newRedactor(append(cmd.secrets(), hooks.Secrets...))
 	section, noise := splitSection(stdout.Bytes(), nonce)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"html"
 	"slices"
 	"strings"
 	"time"
@@ -127,8 +128,15 @@ func installing(cmd Command, o InstallOptions) Command {
 		value("admin_email", o.AdminEmail).
 		optional("locale", o.Locale).
 		flag("skip-email").
-		secret("admin_password", o.AdminPassword).
+		secret("admin_password", slashed(o.AdminPassword)).hiding(o.AdminPassword).
 		duringInstall().forParser().within(5 * time.Minute)
+}
+
+// slashed is PHP's addslashes. The login form compares the password in this form (see
+// php/run.php), and WordPress's own installer stores it so. `wp core install` passes what it
+// is given: with a quote in the password nobody could log in. The user commands slash.
+func slashed(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `'`, `\'`, `"`, `\"`).Replace(s)
 }
 
 func coreIsInstalled() Command { return command("core", "is-installed").withoutPlugins() }
@@ -142,7 +150,8 @@ func parseInstalled(out []byte) (Installed, error) {
 	if err := parseJSON(out[bytes.LastIndexByte(out, '\n')+1:], &in); err != nil {
 		return Installed{}, err
 	}
-	in.Version, in.Title = cleanField(in.Version), cleanField(in.Title)
+	// WordPress stores a title with its special characters as HTML entities.
+	in.Version, in.Title = cleanField(in.Version), cleanField(html.UnescapeString(in.Title))
 	return in, nil
 }
 

@@ -58,6 +58,7 @@ func (c *CLI) env(site Site, cmd Command, tmp, nonce string) []string {
 		"WP_CLI_CACHE_DIR=" + filepath.Join(tmp, "cache"),
 		"WP_CLI_DISABLE_AUTO_CHECK_UPDATE=1",
 		"WP_CLI_STRICT_ARGS_MODE=1",
+		"WP_CLI_FORCE_USER_LOGIN=1", // a login such as 1 or a@b.c is not an ID or an address
 		"WPTK_COMMAND=" + cmd.Name(),
 		"WPTK_NONCE=" + nonce,
 		"WPTK_SITE_URL=" + site.URL,

@@ -1,10 +1,16 @@
 package wp
 
 import (
+	"errors"
+	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/wispanel/wptk/deploy/devstack"
 	"github.com/wispanel/wptk/wp/wptest"
@@ -96,21 +102,41 @@ func (l *live) site(t *testing.T, account, domain, path string) Site {
 
 func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
 
-func TestInstallIsRealAndReadable(t *testing.T) {
+var recordRuns = flag.Bool("record", false, "write what the real WP-CLI does to testdata")
+
+// versions are masked when a real run is held against its recording.
+var versions = regexp.MustCompile(`\d+(\.\d+)+|"\d{5}"`)
+
+func TestCasesHoldOnRealWordPress(t *testing.T) {
 	t.Parallel()
 	l := newLive(t)
-	site := l.prepare(t, "alice", "blog.test", "public_html/shop", ConfigOptions{})
-	var log []string
-	ctx := WithRun(t.Context(), RunHooks{Log: func(line string) { log = append(log, line) }})
-
-	if ok, err := l.cli.CoreIsInstalled(ctx, site); ok || err != nil {
-		t.Fatalf("is installed before: %v %v", ok, err)
-	}
-	got, err := l.cli.CoreInstall(ctx, site, InstallOptions{
-		Title: `O'Brien & "Sons" <3 $1 — ☕`, AdminUser: "the boss", AdminEmail: "boss@blog.test", AdminPassword: `p ä'"\$x!{}`,
-	})
-	t.Logf("%+v %v\n%s", got, err, strings.Join(log, "\n"))
-	if err != nil {
-		t.Fatal(err)
+	site := l.prepare(t, "alice", "blog.test", "public_html/shop", ConfigOptions{TablePrefix: "wp_case_"})
+	for _, tc := range wpCases {
+		var runs []wptest.Run
+		cli := *l.cli
+		cli.record = func(args []string, stdin, nonce string, stdout, stderr []byte, code int) {
+			stable := strings.NewReplacer("<<wptk "+nonce, "{{begin}}", "wptk>> "+nonce, "{{end}}", l.home, "/home")
+			runs = append(runs, wptest.Run{
+				Args: wptest.Normal(args), Stdin: stdin, Stdout: stable.Replace(string(stdout)), Stderr: stable.Replace(string(stderr)), Exit: code,
+			})
+		}
+		got := outcome(tc.call(t.Context(), caseEnv{cli: &cli, site: site, zips: l.cache}))
+		if *recordRuns {
+			archive := wptest.Format(runs)
+			archive.Files = append(archive.Files, txtar.File{Name: "want", Data: []byte(got)})
+			file := caseFile(tc.name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, txtar.Format(archive), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		archive, err := txtar.ParseFile(caseFile(tc.name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mask := func(s string) string { return versions.ReplaceAllString(s, "V") }
+		if diff := cmp.Diff(mask(wanted(archive)), mask(got)); diff != "" {
+			t.Errorf("%s (-recorded +real):\n%s", tc.name, diff)
+		}
 	}
 }

@@ -75,7 +75,7 @@ func newRedactor(secrets []string) redactor {
 		quoted, _ := json.Marshal(s) //nolint:errchkjson // a string always has a JSON form
 		php := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s)
 		shell := strings.ReplaceAll(s, `'`, `'\''`)
-		for _, form := range []string{s, string(quoted[1 : len(quoted)-1]), php, shell} {
+		for _, form := range []string{s, string(quoted[1 : len(quoted)-1]), slashed(s), php, shell} {
 			forms[form] = true
 		}
 	}

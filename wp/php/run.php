@@ -55,6 +55,10 @@ call_user_func(
 /**
  * Does a user have this password? WP-CLI's own command takes it as an argument only, where
  * every user of the host can read it. Input: {"login","password"}, output: {"found","matches"}.
+ *
+ * The login form compares what it gets with backslashes in front of quotes (wp_signon takes
+ * $_POST as WordPress has slashed it), so that is how passwords are stored and have to be
+ * compared here.
  */
 WP_CLI::add_command(
 	'wptk check-password',
@@ -64,7 +68,7 @@ WP_CLI::add_command(
 		echo json_encode(
 			array(
 				'found'   => (bool) $user,
-				'matches' => $user && wp_check_password( $in['password'], $user->user_pass, $user->ID ),
+				'matches' => $user && wp_check_password( wp_slash( $in['password'] ), $user->user_pass, $user->ID ),
 			)
 		);
 	},
