@@ -53,16 +53,21 @@ func (r *resp) do(args ...string) (string, error) {
 	if _, err := io.WriteString(r.conn, b.String()); err != nil {
 		return "", fmt.Errorf("sending %s: %w", args[0], err)
 	}
-	answer, err := r.read()
+	answer, err := r.read(0)
 	if err != nil {
 		return "", fmt.Errorf("reading answer to %s: %w", args[0], err)
 	}
 	return answer, nil
 }
 
-const longestAnswer = 1 << 20
+// Bounds of an answer, so that garbage costs an error and not the memory.
+const (
+	longestAnswer = 1 << 20
+	mostItems     = 1 << 12
+	deepestAnswer = 4
+)
 
-func (r *resp) read() (string, error) {
+func (r *resp) read(depth int) (string, error) {
 	line, err := r.in.ReadString('\n')
 	if err != nil {
 		return "", err
@@ -86,9 +91,12 @@ func (r *resp) read() (string, error) {
 		return "", fmt.Errorf("malformed length %q", line)
 	}
 	if kind == '*' {
+		if n > mostItems || depth == deepestAnswer {
+			return "", fmt.Errorf("answer of %d items at depth %d is too big", n, depth)
+		}
 		items := make([]string, max(n, 0))
 		for i := range items {
-			if items[i], err = r.read(); err != nil {
+			if items[i], err = r.read(depth + 1); err != nil {
 				return "", err
 			}
 		}
@@ -100,6 +108,9 @@ func (r *resp) read() (string, error) {
 	buf := make([]byte, n+2)
 	if _, err := io.ReadFull(r.in, buf); err != nil {
 		return "", err
+	}
+	if string(buf[n:]) != "\r\n" {
+		return "", errors.New("answer is longer than it says")
 	}
 	return string(buf[:n]), nil
 }
