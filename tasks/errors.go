@@ -1,12 +1,9 @@
 package tasks
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -97,94 +94,28 @@ func isLater(err error) bool {
 	return errors.As(err, &later)
 }
 
-// FailureOf turns any error into what may leave the node: a stable code and
-// words for people. The text of an error that nobody classified stays in the
-// log, since it may hold paths and other internals.
-func FailureOf(err error) Failure {
-	var step *StepError
-	if errors.As(err, &step) {
-		return step.Failure
-	}
-	var missing *wp.UnavailableError
-	if errors.As(err, &missing) {
-		return Failure{
-			Code:    CodePackageUnavailable,
-			Message: strings.ToUpper(missing.Error()[:1]) + missing.Error()[1:] + ".",
-			Hint:    "Ask for one that is available, or have the operator add it to the package source.",
-		}
-	}
-	for _, c := range causes {
-		if c.is(err) {
-			return c.failure
-		}
-	}
-	return internalFailure
-}
-
-var internalFailure = Failure{
-	Code:    CodeInternal,
-	Message: "The operation failed for a reason that the node could not name.",
-	Hint:    "The operator finds the details in the worker's log under this operation's id.",
-}
-
 // lasting reports whether trying again within seconds is pointless.
 func lasting(err error) bool {
 	var step *StepError
 	if errors.As(err, &step) {
 		return !step.unconfirmed
 	}
-	return isLasting(err) || isRefusal(err)
+	return isLasting(err) || isRefusal(err) || isUnavailable(err)
 }
 
 var isLasting = isAny(errCancelled, syscall.ENOSPC, syscall.EDQUOT, fs.ErrPermission,
-	wp.ErrDatabaseFull, wp.ErrPackageUnavailable, wp.ErrUncheckedSite)
+	wp.ErrDatabaseFull, wp.ErrUncheckedSite)
+
+// isUnavailable reports a package that the source does not have. When the source
+// could not be asked, it may have it all the same.
+func isUnavailable(err error) bool {
+	var missing *wp.UnavailableError
+	return errors.As(err, &missing) && missing.Cause == nil
+}
 
 // isRefusal reports a WP-CLI command that ran to its end and said no. One that
 // was killed, or did not reach its database, may work the next time.
 func isRefusal(err error) bool {
 	var exit *wp.ExitError
 	return errors.As(err, &exit) && exit.Code > 0 && !errors.Is(err, wp.ErrDatabaseConnection)
-}
-
-// cause is a class of errors that has a name for the requester.
-type cause struct {
-	is      func(error) bool
-	failure Failure
-}
-
-func isErr(target error) func(error) bool {
-	return func(err error) bool { return errors.Is(err, target) }
-}
-
-func isAny(targets ...error) func(error) bool {
-	return func(err error) bool {
-		return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
-	}
-}
-
-func isExit(err error) bool {
-	var exit *wp.ExitError
-	return errors.As(err, &exit)
-}
-
-// causes is asked in order; the first match names the failure.
-var causes = []cause{
-	{isErr(errCancelled), Failure{Code: CodeCancelled, Message: "The operation was cancelled.",
-		Hint: "What it had made is taken back. It can be started again at any time."}},
-	{isErr(syscall.ENOSPC), Failure{Code: CodeDiskFull, Message: "The disk of the node is full.",
-		Hint: "Free some space on the node, then try again."}},
-	{isErr(wp.ErrDatabaseFull), Failure{Code: CodeDiskFull, Message: "The disk of the database server is full.",
-		Hint: "Free some space on the database server, then try again."}},
-	{isErr(syscall.EDQUOT), Failure{Code: CodeQuotaExceeded, Message: "The account's disk quota is used up.",
-		Hint: "Delete files of the account or raise its quota, then try again."}},
-	{isErr(context.DeadlineExceeded), Failure{Code: CodeTimeout, Message: "The operation took longer than it may.",
-		Hint: "Try again; when it happens again, look at the load of the node."}},
-	{isAny(wp.ErrUnavailable, wp.ErrDatabaseConnection), Failure{Code: CodeDatabaseError, Message: "The database server did not answer.",
-		Hint: "Try again in a few minutes; the operator finds the details in the worker's log."}},
-	{isErr(fs.ErrPermission), Failure{Code: CodePermission, Message: "The account may not write to its own directory.",
-		Hint: "Look at owner and mode of the domain's directory and of the directories below it."}},
-	{isExit, Failure{Code: CodeWPCLI, Message: "A WP-CLI command failed.",
-		Hint: "What it said is in the operation's log."}},
-	{isAny(wp.ErrOutput, wp.ErrOutputTooLong, wp.ErrNotApplied), Failure{Code: CodeWPCLI, Message: "A WP-CLI command did not do what it should have done.",
-		Hint: "A plugin or theme that interferes is the usual reason; what was said is in the operation's log."}},
 }
