@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/wispanel/wptk/queue"
+)
+
+// nodeCache keeps the registry of nodes for a few seconds: whether a node is
+// lost takes two minutes to become true.
+type nodeCache struct {
+	ledger *queue.Client
+
+	mu   sync.Mutex
+	at   time.Time
+	byID map[string]queue.NodeInfo
+}
+
+const nodesKnownFor = 5 * time.Second
+
+// lost reports whether a node is known to be away. When the registry cannot be
+// read the last knowledge counts: it only colours a flag.
+func (c *nodeCache) lost(ctx context.Context, id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.at) > nodesKnownFor {
+		c.at = time.Now()
+		nodes, err := c.ledger.Nodes(ctx)
+		if err != nil {
+			exchangeOf(ctx).log.Warn("reading nodes failed", "err", err)
+			return c.byID[id].State == queue.NodeLost
+		}
+		c.byID = make(map[string]queue.NodeInfo, len(nodes))
+		for _, n := range nodes {
+			c.byID[n.ID] = n
+		}
+	}
+	return c.byID[id].State == queue.NodeLost
+}
+
+// nodeView is a node as it goes out.
+type nodeView struct {
+	ID        string          `json:"id"`
+	State     queue.NodeState `json:"state" enum:"up,draining,lost"`
+	Late      bool            `json:"late" doc:"Heartbeats are overdue."`
+	Version   string          `json:"version"`
+	PHP       string          `json:"php_version"`
+	WPCLI     string          `json:"wp_cli"`
+	WordPress []string        `json:"wordpress" doc:"Versions in the node's core store."`
+	FastSlots int             `json:"fast_slots"`
+	BulkSlots int             `json:"bulk_slots"`
+	Running   int             `json:"running"`
+	Sites     int             `json:"installations"`
+	Heartbeat stamp           `json:"heartbeat_at"`
+	Scanned   stamp           `json:"scanned_at"`
+}
+
+func viewNode(n queue.NodeInfo) nodeView {
+	return nodeView{
+		ID: n.ID, State: n.State, Late: n.Late, Version: n.Version, PHP: n.PHP, WPCLI: n.WPCLI, WordPress: orEmpty(n.WordPress),
+		FastSlots: n.FastSlots, BulkSlots: n.BulkSlots, Running: n.Running, Sites: n.Sites,
+		Heartbeat: stamp(n.Heartbeat), Scanned: stamp(n.Scanned),
+	}
+}
+
+// orEmpty makes an absent list [] on the wire, not null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+type nodeList struct {
+	Body struct {
+		Success bool       `json:"success"`
+		Nodes   []nodeView `json:"nodes"`
+	}
+}
+
+func (s *server) listNodes(ctx context.Context, _ *struct{}) (*nodeList, error) {
+	nodes, err := s.Ledger.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &nodeList{}
+	out.Body.Success, out.Body.Nodes = true, make([]nodeView, 0, len(nodes))
+	for _, n := range nodes {
+		out.Body.Nodes = append(out.Body.Nodes, viewNode(n))
+	}
+	return out, nil
+}
+
+type nodeInput struct {
+	ID string `path:"id" maxLength:"63"`
+}
+
+type nodeAnswer struct {
+	Body struct {
+		Success bool     `json:"success"`
+		Node    nodeView `json:"node"`
+	}
+}
+
+func (s *server) drainNode(ctx context.Context, in *nodeInput) (*nodeAnswer, error) {
+	return s.setDrain(ctx, in.ID, true)
+}
+
+func (s *server) undrainNode(ctx context.Context, in *nodeInput) (*nodeAnswer, error) {
+	return s.setDrain(ctx, in.ID, false)
+}
+
+func (s *server) setDrain(ctx context.Context, id string, drain bool) (*nodeAnswer, error) {
+	exchangeOf(ctx).target = id
+	if err := s.Ledger.SetDrain(ctx, id, drain); err != nil {
+		return nil, err
+	}
+	node, err := s.Ledger.Node(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out := &nodeAnswer{}
+	out.Body.Success, out.Body.Node = true, viewNode(node)
+	return out, nil
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/wispanel/wptk/cmd/internal/boot"
+	"github.com/wispanel/wptk/cmd/internal/seal"
+	"github.com/wispanel/wptk/queue"
+)
+
+// writeTimeout bounds an answer that does not wait for something to happen.
+const writeTimeout = 30 * time.Second
+
+// run opens what the API needs and serves until ctx ends or a part fails.
+func run(ctx context.Context, log *slog.Logger, cfg *settings) error {
+	secrets, err := seal.LoadOrCreate(cfg.SecretsKeyFile)
+	if err != nil {
+		return fmt.Errorf("--secrets-key-file: %w", err)
+	}
+	password, err := cfg.Password()
+	if err != nil {
+		return err
+	}
+	proxies, err := cfg.proxies()
+	if err != nil {
+		return err
+	}
+	store, err := queue.Open(ctx, queue.Options{URL: cfg.RedisURL, Username: cfg.RedisUsername, Password: password}, log)
+	if err != nil {
+		return fmt.Errorf("opening Redis (--redis-url): %w", err)
+	}
+	defer store.Close() //nolint:errcheck // the process ends
+	reg := boot.NewRegistry()
+	metrics := queue.NewMetrics(reg)
+	client, watcher := queue.NewClient(store), queue.NewWatcher(store)
+	handler := newServer(deps{
+		Ledger: client, Watcher: watcher, Metrics: metrics, Secrets: secrets, Log: log,
+		Proxies: proxies, RateLimit: cfg.RateLimit, Retention: cfg.OpRetention,
+		Ready: store.Ping, Closing: ctx.Done(),
+	})
+	return together(ctx,
+		func(ctx context.Context) error { return watcher.Run(ctx) },
+		func(ctx context.Context) error { return queue.NewReconciler(store, client).Run(ctx) },
+		func(ctx context.Context) error {
+			return boot.ServeMetrics(ctx, log, cfg.MetricsListen, reg, store.Ping)
+		},
+		func(ctx context.Context) error { return listenAndServe(ctx, log, cfg, handler) },
+	)
+}
+
+func listenAndServe(ctx context.Context, log *slog.Logger, cfg *settings, handler http.Handler) error {
+	secure, err := cfg.tlsConfig()
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listening on %s (--listen): %w", cfg.Listen, err)
+	}
+	log.Info("serving the API", "addr", listener.Addr().String(), "tls", secure != nil)
+	if secure != nil {
+		listener = tls.NewListener(listener, secure)
+	}
+	return boot.Serve(ctx, &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      writeTimeout, // long polls and streams move it
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // clients that break off, mostly
+	}, listener)
+}
+
+// together runs the parts until one fails or ctx ends, and returns when all are
+// done. A part that returns early without an error ends the others too: half a
+// process is worse than none.
+func together(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make([]error, len(parts))
+	var wg sync.WaitGroup
+	for i, part := range parts {
+		wg.Go(func() {
+			defer cancel()
+			if err := part(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				errs[i] = err
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

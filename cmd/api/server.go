@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humamux"
+	"github.com/gorilla/mux"
+
+	"github.com/wispanel/wptk/cmd/internal/seal"
+	"github.com/wispanel/wptk/queue"
+)
+
+// deps is what the server works with.
+type deps struct {
+	Ledger  *queue.Client
+	Watcher *queue.Watcher
+	Metrics *queue.Metrics
+	Secrets *seal.Key // seals what is shown once; replicas share it
+	Log     *slog.Logger
+
+	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
+	RateLimit int            // requests a minute, unless a key has its own
+	Retention time.Duration  // of ended operations
+
+	Ready   func(context.Context) error // nil when requests can be served
+	Closing <-chan struct{}             // closed when the process is about to stop: long answers end
+}
+
+type server struct {
+	deps
+	nodes *nodeCache
+	shown *memo // ops whose one-time secret is known to be gone
+	open  chan struct{}
+}
+
+// newServer builds the whole HTTP side.
+func newServer(d deps) http.Handler {
+	s := &server{deps: d, nodes: &nodeCache{ledger: d.Ledger}, shown: newMemo(), open: make(chan struct{}, maxStreams)}
+	router := mux.NewRouter().SkipClean(true) // a redirect would be an answer without envelope
+	router.Use(s.gate, limitBody, s.idempotent)
+	router.NotFoundHandler = s.lost(newProblem("NOT_FOUND", "No such endpoint").hint("GET /openapi.json lists all"))
+	router.MethodNotAllowedHandler = s.lost(newProblem("METHOD_NOT_ALLOWED", "Method not allowed"))
+	s.routes(router)
+	return s.observe(router)
+}
+
+// routes is everything that is served.
+func (s *server) routes(router *mux.Router) {
+	config := apiConfig()
+	api := humamux.New(router, config)
+	// Registered here is what hand-written handlers answer: same document, no route.
+	described := huma.NewAPI(config, describeOnly{})
+
+	const wp = apiBase + "/wordpress"
+	add(api, post, wp+"/install", s.install, "Install WordPress",
+		"Answers 202 once the operation is recorded durably; poll progress_url for the outcome.")
+	add(described, get, wp+"/install/{id}/progress", describeProgress, "Progress of an install or operation",
+		"The id is an install's (its newest operation) or an operation's. Always 200 with the outcome inside; wait long-polls.")
+	router.Path(wp + "/install/{id}/progress").Methods(get).Name(limitsItself).HandlerFunc(s.progress)
+
+	add(api, get, wp+"/operations", s.listOperations, "List operations", "Newest first.")
+	add(api, get, wp+"/operations/{id}", s.getOperation, "One operation", "")
+	add(api, post, wp+"/operations/{id}/cancel", s.cancelOperation, "Cancel an operation",
+		"A queued one ends at once; a running one stops and undoes what it made.")
+	add(api, post, wp+"/operations/{id}/retry", s.retryOperation, "Run a failed or cancelled operation again",
+		"A new operation with a new id and the same payload.")
+	add(api, get, wp+"/operations/{id}/log", s.operationLog, "Output of an operation", "Redacted WP-CLI output.")
+	add(described, get, wp+"/operations/{id}/events", describeEvents, "Stream of an operation's changes",
+		"Server-Sent Events: snapshot, progress, done. Last-Event-ID resumes; 204 when there is nothing left to tell.")
+	router.Path(wp + "/operations/{id}/events").Methods(get).HandlerFunc(s.events)
+
+	add(api, get, wp+"/installations", s.listInstallations, "List installs", "A bare array; the next page is in the Link header.")
+	add(api, get, wp+"/installation", s.getInstallation, "One install", "")
+	add(api, get, wp+"/status", s.status, "State of the toolkit", "")
+
+	add(api, get, apiBase+"/nodes", s.listNodes, "List nodes", "For admins.")
+	add(api, post, apiBase+"/nodes/{id}/drain", s.drainNode, "Take a node out of service", "It finishes what it runs. For admins.")
+	add(api, post, apiBase+"/nodes/{id}/undrain", s.undrainNode, "Put a node back into service", "For admins.")
+
+	add(api, post, apiBase+"/users/{username}/api-keys", s.createKey, "Create an API key", "The secret is in this answer only.")
+	add(api, get, apiBase+"/users/{username}/api-keys", s.listKeys, "List API keys", "")
+	add(api, del, apiBase+"/users/{username}/api-keys/{id}", s.revokeKey, "Revoke an API key", "Seen by every API process within 5 seconds.")
+
+	router.Path("/healthz").Methods(get).HandlerFunc(healthz)
+	router.Path("/readyz").Methods(get).HandlerFunc(s.readyz)
+	document(router, api.OpenAPI())
+}
+
+const (
+	get  = http.MethodGet
+	post = http.MethodPost
+	del  = http.MethodDelete
+)
