@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"fmt"
 	"hash/fnv"
 	"slices"
 	"strconv"
@@ -21,9 +20,9 @@ const publishChunk = 500
 // a restarted worker reads once and compares against by size afterwards.
 //
 // A name is published by three writes: its intent in the index, what it stands
-// for, and its mark. Removing one ends with the mark. So a crash anywhere leaves
-// a mark that differs from the next scan's, which then writes or removes the
-// name again: nothing is published that no index knows.
+// for, and its mark. It is removed by three as well: its intent, what it stands
+// for, and its entry. So a crash anywhere leaves an entry that equals no scan's,
+// and the next one writes or removes the name again.
 type inventory struct {
 	index string // key of the hash name -> mark
 
@@ -82,42 +81,46 @@ type shelf interface {
 
 // publish brings Redis to what was found: name -> mark.
 func (v *inventory) publish(ctx context.Context, rdb redis.UniversalClient, found map[string]string, to shelf) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if err := v.load(ctx, rdb); err != nil {
-		return fmt.Errorf("reading what is published: %w", err)
-	}
-	d := compare(v.known, found)
-	for chunk := range slices.Chunk(d.put, publishChunk) {
-		if err := v.put(ctx, rdb, chunk, found, to); err != nil {
-			return fmt.Errorf("publishing: %w", err)
+	return v.change(ctx, rdb, func() error {
+		d := compare(v.known, found)
+		for chunk := range slices.Chunk(d.put, publishChunk) {
+			if err := v.put(ctx, rdb, chunk, found, to); err != nil {
+				return err
+			}
 		}
-	}
-	for chunk := range slices.Chunk(d.drop, publishChunk) {
-		if err := v.drop(ctx, rdb, chunk, to); err != nil {
-			return fmt.Errorf("removing what is gone: %w", err)
+		for chunk := range slices.Chunk(d.drop, publishChunk) {
+			if err := v.drop(ctx, rdb, chunk, to); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // putOne publishes one name outside of a scan, dropOne removes one.
 func (v *inventory) putOne(ctx context.Context, rdb redis.UniversalClient, name, mark string, to shelf) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if err := v.load(ctx, rdb); err != nil {
-		return err
-	}
-	return v.put(ctx, rdb, []string{name}, map[string]string{name: mark}, to)
+	return v.change(ctx, rdb, func() error {
+		return v.put(ctx, rdb, []string{name}, map[string]string{name: mark}, to)
+	})
 }
 
 func (v *inventory) dropOne(ctx context.Context, rdb redis.UniversalClient, name string, to shelf) error {
+	return v.change(ctx, rdb, func() error { return v.drop(ctx, rdb, []string{name}, to) })
+}
+
+// change does work on what is published, one at a time. After a failure nobody
+// knows which writes arrived, so that Redis is read again.
+func (v *inventory) change(ctx context.Context, rdb redis.UniversalClient, work func() error) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if err := v.load(ctx, rdb); err != nil {
-		return err
+	err := v.load(ctx, rdb)
+	if err == nil {
+		err = work()
 	}
-	return v.drop(ctx, rdb, []string{name}, to)
+	if err != nil {
+		v.known = nil
+	}
+	return err
 }
 
 // load makes sure that v.known is what is published. v.mu is held, as by all below.
@@ -134,7 +137,8 @@ func (v *inventory) load(ctx context.Context, rdb redis.UniversalClient) error {
 }
 
 func (v *inventory) put(ctx context.Context, rdb redis.UniversalClient, chunk []string, marks map[string]string, to shelf) error {
-	if err := v.write(ctx, rdb, chunk, func(name string) string { return intent(marks[name]) }); err != nil {
+	err := v.write(ctx, rdb, chunk, func(name string) string { return intent(marks[name]) })
+	if err != nil {
 		return err
 	}
 	left, err := to.put(ctx, chunk)
@@ -148,6 +152,10 @@ func (v *inventory) drop(ctx context.Context, rdb redis.UniversalClient, chunk [
 	removals := make(map[string]string, len(chunk))
 	for _, name := range chunk {
 		removals[name] = removalOf(v.known[name])
+	}
+	err := v.write(ctx, rdb, chunk, func(name string) string { return intent(v.known[name]) })
+	if err != nil {
+		return err
 	}
 	left, err := to.drop(ctx, removals)
 	if err != nil {

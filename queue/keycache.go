@@ -78,7 +78,8 @@ func (c *keyCache) touch(sum string, now time.Time) bool {
 	return true
 }
 
-// makeRoom lets a full map forget what is stale, and if nothing is, any one.
+// makeRoom lets a full map forget what is stale, and if that is not enough, any
+// entries until an eighth is free: so that its cost is spread over many calls.
 func makeRoom[V any](m map[string]V, stale func(V) bool) {
 	if len(m) < keyCacheSize {
 		return
@@ -89,7 +90,7 @@ func makeRoom[V any](m map[string]V, stale func(V) bool) {
 		}
 	}
 	for k := range m {
-		if len(m) < keyCacheSize {
+		if len(m) <= keyCacheSize*7/8 {
 			return
 		}
 		delete(m, k)

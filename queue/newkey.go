@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -30,61 +31,72 @@ const (
 	maxRateLimit = 100_000
 )
 
+var allPermissions = []string{PermRead, PermWordPress, PermWebhooks, PermAll}
+
 var accountName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
 
 // key checks a request for a key and turns it into one, without id and secret.
 func (n NewKey) key(now time.Time) (Key, error) {
-	var problems []tasks.Problem
-	wrong := func(field, format string, args ...any) {
-		problems = append(problems, tasks.Problem{Field: field, Reason: fmt.Sprintf(format, args...)})
-	}
+	var p problems
 	k := Key{
-		Name: strings.TrimSpace(n.Name), Owner: n.Owner, Role: n.Role, Permissions: slices.Clone(n.Permissions),
-		IPWhitelist: []netip.Prefix{}, ExpiresAt: n.ExpiresAt, Enabled: true, RateLimit: n.RateLimit, CreatedAt: now.UTC(),
+		Name: strings.TrimSpace(n.Name), Owner: n.Owner, Role: cmp.Or(n.Role, RoleUser),
+		Permissions: n.permissions(&p), IPWhitelist: n.whitelist(&p),
+		ExpiresAt: n.ExpiresAt, Enabled: true, RateLimit: n.RateLimit, CreatedAt: now.UTC(),
 	}
 	if !presentable(k.Name) {
-		wrong("name", "must be 1 to %d characters on one line", maxKeyName)
+		p.add("name", "must be 1 to %d characters on one line", maxKeyName)
 	}
 	if !accountName.MatchString(k.Owner) {
-		wrong("owner", "must be an account name: %s", accountName)
-	}
-	if k.Role == "" {
-		k.Role = RoleUser
+		p.add("owner", "must be an account name: %s", accountName)
 	}
 	if k.Role != RoleUser && k.Role != RoleAdmin {
-		wrong("role", "must be %q or %q", RoleUser, RoleAdmin)
-	}
-	if len(k.Permissions) == 0 {
-		k.Permissions = []string{PermAll}
-	}
-	for _, p := range k.Permissions {
-		if p != PermRead && p != PermWordPress && p != PermWebhooks && p != PermAll {
-			wrong("permissions", "has no %q; choose from %s, %s, %s, %s", p, PermRead, PermWordPress, PermWebhooks, PermAll)
-		}
-	}
-	slices.Sort(k.Permissions)
-	k.Permissions = slices.Compact(k.Permissions)
-	if len(n.IPWhitelist) > maxWhitelist {
-		wrong("ip_whitelist", "may have at most %d entries", maxWhitelist)
-	}
-	for _, entry := range n.IPWhitelist {
-		p, err := parseCIDR(entry)
-		if err != nil {
-			wrong("ip_whitelist", "%q is not an address or CIDR", entry)
-			continue
-		}
-		k.IPWhitelist = append(k.IPWhitelist, p)
+		p.add("role", "must be %q or %q", RoleUser, RoleAdmin)
 	}
 	if !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now) {
-		wrong("expires_at", "must be in the future")
+		p.add("expires_at", "must be in the future")
 	}
 	if k.RateLimit < 0 || k.RateLimit > maxRateLimit {
-		wrong("rate_limit", "must be 0 (the default) to %d requests a minute", maxRateLimit)
+		p.add("rate_limit", "must be 0 (the default) to %d requests a minute", maxRateLimit)
 	}
-	if problems != nil {
-		return Key{}, &tasks.InvalidError{Problems: problems}
+	if p != nil {
+		return Key{}, &tasks.InvalidError{Problems: p}
 	}
 	return k, nil
+}
+
+type problems []tasks.Problem
+
+func (p *problems) add(field, format string, args ...any) {
+	*p = append(*p, tasks.Problem{Field: field, Reason: fmt.Sprintf(format, args...)})
+}
+
+func (n NewKey) permissions(p *problems) []string {
+	if len(n.Permissions) == 0 {
+		return []string{PermAll}
+	}
+	for _, name := range n.Permissions {
+		if !slices.Contains(allPermissions, name) {
+			p.add("permissions", "has no %q; choose from %s", name, strings.Join(allPermissions, ", "))
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(n.Permissions)))
+}
+
+func (n NewKey) whitelist(p *problems) []netip.Prefix {
+	list := []netip.Prefix{}
+	if len(n.IPWhitelist) > maxWhitelist {
+		p.add("ip_whitelist", "may have at most %d entries", maxWhitelist)
+		return list
+	}
+	for _, entry := range n.IPWhitelist {
+		prefix, err := parseCIDR(entry)
+		if err != nil {
+			p.add("ip_whitelist", "%q is not an address or CIDR", entry)
+			continue
+		}
+		list = append(list, prefix)
+	}
+	return list
 }
 
 func presentable(name string) bool {
