@@ -63,7 +63,7 @@ func awaitOp(t *testing.T, s *Store, id string, want func(tasks.Op) bool) tasks.
 	var op tasks.Op
 	eventually(t, func() bool {
 		var err error
-		op, err = s.read(t.Context(), id, allFields)
+		op, err = s.read(t.Context(), id, readAll)
 		return err == nil && want(op)
 	})
 	return op

@@ -50,7 +50,7 @@ func (p publisher) finish(ctx context.Context, op tasks.Op, attempt int, o tasks
 // when the ledger has lost the op, ErrFenced when a newer attempt runs it, which
 // will come to the same outcome by the same journal.
 func (n *Node) Settle(ctx context.Context, opID string, attempt int, o tasks.Outcome) error {
-	op, err := n.read(ctx, opID, progressFields)
+	op, err := n.read(ctx, opID, readProgress)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 // Get reads an op, payload included. The id is that of an op or of an install,
 // which stands for its newest op. Error: ErrNotFound.
 func (c *Client) Get(ctx context.Context, id string) (tasks.Op, error) {
-	return c.read(ctx, id, allFields)
+	return c.read(ctx, id, readAll)
 }
 
 // GetMany reads many ops in one round trip, without payloads. Ids that do not
@@ -29,7 +29,7 @@ func (c *Client) GetMany(ctx context.Context, ids []string) ([]tasks.Op, error) 
 func (c *Client) Poll(ctx context.Context, bucket string, max int, id string) (Limit, tasks.Op, error) {
 	pipe := c.rdb.Pipeline()
 	limitAnswer := limitCmd(ctx, pipe, c.names, bucket)
-	opAnswer := c.readCmd(ctx, pipe, id, progressFields)
+	opAnswer := c.readCmd(ctx, pipe, id)
 	if _, err := pipe.Exec(ctx); err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
 		return c.pollSlowly(ctx, bucket, max, id) // Redis was restarted or its scripts flushed
 	}
@@ -50,7 +50,7 @@ func (c *Client) pollSlowly(ctx context.Context, bucket string, max int, id stri
 	if err != nil {
 		return Limit{}, tasks.Op{}, err
 	}
-	op, err := c.read(ctx, id, progressFields)
+	op, err := c.read(ctx, id, readProgress)
 	return limit, op, err
 }
 
@@ -74,7 +74,7 @@ var cancelled = tasks.Failure{Code: "cancelled", Message: "Cancelled before it s
 // to stop and undo: the op says CancelRequested until it has. A final op is
 // answered as it is. Error: ErrNotFound.
 func (c *Client) Cancel(ctx context.Context, id string) (tasks.Op, error) {
-	op, err := c.read(ctx, id, progressFields)
+	op, err := c.read(ctx, id, readProgress)
 	if err != nil {
 		return tasks.Op{}, err
 	}

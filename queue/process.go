@@ -91,13 +91,14 @@ func (s *server) attempt(ctx context.Context, id, kind string, r *run) error {
 	if err == nil {
 		return s.settle(detached, op, outcome)
 	}
-	return s.interrupted(ctx, op, err)
+	retried, _ := asynq.GetRetryCount(ctx)
+	return s.interrupted(detached, op, retried, err)
 }
 
 // begin asks the ledger. A zero op means that there is nothing to do.
 func (s *server) begin(ctx context.Context, id string) (tasks.Op, error) {
 	n := s.node
-	op, err := n.read(ctx, id, allFields)
+	op, err := n.read(ctx, id, readAll)
 	if errors.Is(err, ErrNotFound) {
 		n.log.Warn("dropping task of an op that the ledger does not have", "op", id)
 		return tasks.Op{}, nil
@@ -193,22 +194,22 @@ func (s *server) settled(id string) error {
 	return nil
 }
 
-// interrupted decides about an op that has not ended.
-func (s *server) interrupted(ctx context.Context, op tasks.Op, err error) error {
-	detached := context.WithoutCancel(ctx)
+// interrupted decides about an op that has not ended; asynq has retried it so
+// often already.
+func (s *server) interrupted(ctx context.Context, op tasks.Op, retried int, err error) error {
 	var later *tasks.LaterError
-	switch retried, _ := asynq.GetRetryCount(ctx); {
+	switch {
 	case errors.Is(err, tasks.ErrInterrupted):
-		s.pause(detached, op.ID, whyDrain)
+		s.pause(ctx, op.ID, whyDrain)
 	case errors.As(err, &later):
-		s.pause(detached, op.ID, whyBusy)
+		s.pause(ctx, op.ID, whyBusy)
 	case retried+1 >= maxRetry: // asynq would archive it, and nobody would be told
 		s.node.log.Error("giving op up", "op", op.ID, "kind", op.Kind, "attempt", op.Attempt, "err", err)
 		failure := tasks.FailureOf(err)
-		return s.settle(detached, op, tasks.Outcome{State: tasks.Failed, Error: &failure})
+		return s.settle(ctx, op, tasks.Outcome{State: tasks.Failed, Error: &failure})
 	default:
 		s.node.log.Warn("op failed outside its steps, trying again", "op", op.ID, "kind", op.Kind, "attempt", op.Attempt, "err", err)
-		s.pause(detached, op.ID, whyRetry)
+		s.pause(ctx, op.ID, whyRetry)
 	}
 	return err
 }

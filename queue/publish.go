@@ -96,7 +96,7 @@ func timeout(kind string) time.Duration {
 func (p publisher) unlist(ctx context.Context, op tasks.Op, enqueued bool) (bool, error) {
 	n := p.store.names
 	keys := []string{n.outbox(shardOf(op.ID)), n.fifo(op.Site.ID)}
-	done, err := publishScript.Run(ctx, p.store.rdb, keys, op.ID, flag(enqueued)).Int()
+	done, err := publishScript.Run(ctx, p.store.rdb, keys, op.ID, bit(enqueued)).Int()
 	if err != nil {
 		return false, fmt.Errorf("clearing outbox entry: %w", err)
 	}
@@ -106,7 +106,7 @@ func (p publisher) unlist(ctx context.Context, op tasks.Op, enqueued bool) (bool
 // publish delivers an op of which only the id is known: the next head of an
 // install, or an outbox entry that a crash left behind.
 func (p publisher) publish(ctx context.Context, id string) error {
-	op, err := p.store.read(ctx, id, progressFields)
+	op, err := p.store.read(ctx, id, readProgress)
 	if errors.Is(err, ErrNotFound) || err == nil && op.State.Final() {
 		return p.forget(ctx, id)
 	}

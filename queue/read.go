@@ -9,41 +9,37 @@ import (
 	"github.com/wispanel/wptk/tasks"
 )
 
-// read reads one op by its id or its install's.
-func (s *Store) read(ctx context.Context, id string, fields []string) (tasks.Op, error) {
-	keys, args, ok := s.readArgs(id, fields)
+// read reads one op by its id or its install's; how is readProgress or readAll.
+func (s *Store) read(ctx context.Context, id string, how *redis.Script) (tasks.Op, error) {
+	key, args, ok := s.readArgs(id)
 	if !ok {
 		return tasks.Op{}, ErrNotFound
 	}
-	return opOf(readScript.Run(ctx, s.rdb, keys, args...))
+	return opOf(how.Run(ctx, s.rdb, []string{key}, args...))
 }
 
-// readCmd queues the same in a pipeline, where the script must be known to Redis.
-func (s *Store) readCmd(ctx context.Context, pipe redis.Pipeliner, id string, fields []string) *redis.Cmd {
-	keys, args, ok := s.readArgs(id, fields)
+// readCmd queues the reading of an op's progress in a pipeline, where the script
+// must be known to Redis.
+func (s *Store) readCmd(ctx context.Context, pipe redis.Pipeliner, id string) *redis.Cmd {
+	key, args, ok := s.readArgs(id)
 	if !ok {
 		cmd := redis.NewCmd(ctx)
 		cmd.SetErr(redis.Nil)
 		return cmd
 	}
-	return readScript.EvalSha(ctx, pipe, keys, args...)
+	return readProgress.EvalSha(ctx, pipe, []string{key}, args...)
 }
 
-func (s *Store) readArgs(id string, fields []string) (keys []string, args []any, ok bool) {
+func (s *Store) readArgs(id string) (key string, args []any, ok bool) {
 	shard, ok := tasks.Shard(id)
 	if !ok {
-		return nil, nil, false
+		return "", nil, false
 	}
-	key := s.names.op(id)
+	key = s.names.op(id)
 	if id[:3] == "wp_" {
 		key = s.names.last(id)
 	}
-	args = make([]any, 0, 3+len(fields))
-	args = append(args, id, s.names.shardPrefix("op:", shard), s.names.shardPrefix("fifo:", shard))
-	for _, f := range fields {
-		args = append(args, f)
-	}
-	return []string{key}, args, true
+	return key, []any{id, s.names.shardPrefix("op:", shard), s.names.shardPrefix("fifo:", shard)}, true
 }
 
 func opOf(answer *redis.Cmd) (tasks.Op, error) {
@@ -82,7 +78,7 @@ func (s *Store) readEach(ctx context.Context, ids []string) ([]*redis.Cmd, error
 	for again := false; ; again = true {
 		pipe := s.rdb.Pipeline()
 		for i, id := range ids {
-			answers[i] = s.readCmd(ctx, pipe, id, progressFields)
+			answers[i] = s.readCmd(ctx, pipe, id)
 		}
 		_, err := pipe.Exec(ctx)
 		if err == nil || errors.Is(err, redis.Nil) {

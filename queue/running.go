@@ -94,7 +94,7 @@ func (s *server) watchRuns(ctx context.Context, beat bool) {
 	pipe := s.node.rdb.Pipeline()
 	answers := make([]*redis.Cmd, len(ops))
 	for i, op := range ops {
-		answers[i] = watchScript.EvalSha(ctx, pipe, []string{s.node.names.op(op.ID)}, op.Attempt, flag(beat))
+		answers[i] = watchScript.EvalSha(ctx, pipe, []string{s.node.names.op(op.ID)}, op.Attempt, bit(beat))
 	}
 	_, err := pipe.Exec(ctx)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -21,23 +22,32 @@ var (
 	cancelScript   = lua("cancel")
 	pauseScript    = lua("pause")
 	watchScript    = lua("watch")
-	readScript     = lua("read")
 	revealScript   = lua("reveal")
 	sweepScript    = lua("sweep")
 	leadScript     = lua("lead")
 )
 
+// Reading is one script for each set of fields, so that a poll does not send
+// and box two dozen names each time.
+var (
+	readProgress = luaFields("read", progressFields)
+	readAll      = luaFields("read", allFields)
+)
+
 // scripts are all of them, as lua makes them, also those of other files.
 var scripts []*redis.Script
 
-// lua reads an embedded script. A missing file is a broken build, which the
-// first test and the first start show.
-func lua(name string) *redis.Script {
+func lua(name string) *redis.Script { return luaFields(name, nil) }
+
+// luaFields reads an embedded script and puts the names of hash fields in place
+// of FIELDS. A missing file is a broken build, which the first test and the first
+// start show.
+func luaFields(name string, fields []string) *redis.Script {
 	src, err := luaFiles.ReadFile("lua/" + name + ".lua")
 	if err != nil {
 		panic(err)
 	}
-	s := redis.NewScript(string(src))
+	s := redis.NewScript(strings.Replace(string(src), "FIELDS", `"`+strings.Join(fields, `", "`)+`"`, 1))
 	scripts = append(scripts, s)
 	return s
 }

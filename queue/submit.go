@@ -84,7 +84,7 @@ func (c *Client) record(ctx context.Context, sub Submission) (position int, crea
 		n.op(op.ID), n.fifo(op.Site.ID), n.outbox(shard), n.site(op.Site.ID),
 		n.last(op.Site.ID), n.open(shard), n.events(op.ID),
 	}
-	args := append([]any{op.ID, flag(sub.FailIfBusy), flag(sub.FailIfExists)}, recordFields(op, sub.Retention)...)
+	args := append([]any{op.ID, bit(sub.FailIfBusy), bit(sub.FailIfExists)}, recordFields(op, sub.Retention)...)
 	answer, err := submitScript.Run(ctx, c.rdb, keys, args...).Slice()
 	if err != nil {
 		return 0, false, fmt.Errorf("recording op: %w", err)
@@ -103,7 +103,7 @@ func (c *Client) record(ctx context.Context, sub Submission) (position int, crea
 	return 0, false, fmt.Errorf("recording op: unexpected answer %v", answer)
 }
 
-func flag(b bool) string {
+func bit(b bool) string {
 	if b {
 		return "1"
 	}
