@@ -35,8 +35,9 @@ core_npm() {
   if [ "$1" = "$core_latest" ]; then core_studio; else core_playground "$1"; fi
 }
 
-# core_studio: the package carries the released tree as it is, and the translations of
-# nineteen languages.
+# core_studio: the package carries a whole tree (sources, assets, bundled plugins and
+# themes) and translations. That it equals the release byte for byte can only be checked
+# where wordpress.org answers, and there the archive from wordpress.org is taken instead.
 core_studio() {
   npm_tarball "$studio_package" "$studio_version" "$studio_sha512"
   tar -xzf "$tarball" -C "$stage" --strip-components=5 --no-same-owner package/dist/cli/wp-files/latest
