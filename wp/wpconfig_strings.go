@@ -225,7 +225,7 @@ func phpEscape(s string, quote byte) (string, int) {
 		v, _ := strconv.ParseUint(s[1:n], 8, 16)
 		return string([]byte{byte(v)}), n // \400 wraps, as in PHP
 	case c == 'x' || c == 'X':
-		if n := countDigits(s[2:], 2, hexDigits); n > 0 && c == 'x' {
+		if n := countDigits(s[2:], 2, hexDigits); n > 0 {
 			v, _ := strconv.ParseUint(s[2:2+n], 16, 8)
 			return string([]byte{byte(v)}), 2 + n
 		}
