@@ -152,6 +152,9 @@ func parseInstalled(out []byte) (Installed, error) {
 	}
 	// WordPress stores a title with its special characters as HTML entities.
 	in.Version, in.Title = cleanField(in.Version), cleanField(html.UnescapeString(in.Title))
+	for i, login := range in.Admins {
+		in.Admins[i] = cleanField(login)
+	}
 	return in, nil
 }
 

@@ -1,5 +1,7 @@
 package wp
 
+import "strings"
+
 // Host is a hosting node: the tools that operations on its installs work with, and what
 // they need to know of it. It does not change while the worker runs.
 type Host struct {
@@ -11,4 +13,13 @@ type Host struct {
 	DBHost   string // DB_HOST of new installs, as PHP reaches the server: "localhost"
 	SiteURL  string // address of a new install: "https://{domain}"
 	Layout   Layout
+}
+
+// Find is Layout.Find, with the address that installs have on this host.
+func (h *Host) Find(account, domain, path string) (Site, error) {
+	s, err := h.Layout.Find(account, domain, path)
+	if err != nil || h.SiteURL == "" {
+		return s, err
+	}
+	return s.WithURL(strings.ReplaceAll(h.SiteURL, "{domain}", domain) + URLPath(path))
 }

@@ -170,7 +170,7 @@ func emptyDir(_ context.Context, in json.RawMessage, _ io.Writer) (any, error) {
 	defer f.Close()
 	names, err := f.Readdirnames(-1)
 	for _, name := range names {
-		err = errors.Join(err, root.RemoveAll(name))
+		err = errors.Join(err, removeAll(root, name))
 	}
 	return nil, err
 }

@@ -138,6 +138,9 @@ func parseUsers(out []byte) ([]User, error) {
 	if err := parseJSON(out, &users); err != nil {
 		return nil, fmt.Errorf("reading users: %w", err)
 	}
+	for i, u := range users {
+		users[i] = User{u.ID, cleanField(u.Login), cleanField(u.Email), cleanField(u.Name), cleanField(u.Roles)}
+	}
 	return users, nil
 }
 
