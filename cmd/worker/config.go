@@ -1,0 +1,74 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/wispanel/wptk/cmd/internal/boot"
+)
+
+// Config is every setting of the worker.
+type Config struct {
+	boot.Base
+	boot.Redis
+
+	Node     string `help:"This node's id, for ever: a-z, 0-9, dot and dash." required:"" placeholder:"ID"`
+	StateDir string `help:"Where the node keeps its journal, keys, locks and unpacked packages." default:"/var/lib/wptk" placeholder:"DIR"`
+
+	Sites   []string `help:"Where domains live: the first * is the account, the second the domain." default:"/home/*/domains/*" placeholder:"GLOB"`
+	SiteURL string   `name:"site-url" help:"Address of a new site." default:"https://{domain}" placeholder:"URL"`
+
+	MySQLDSNFile string `name:"mysql-dsn-file" help:"File with the MariaDB or MySQL administrator's DSN, like root:PASSWORD@unix(/run/mysqld/mysqld.sock)/." required:"" placeholder:"FILE"`
+	DBHost       string `name:"db-host" help:"DB_HOST of new sites, as PHP reaches the server." default:"localhost" placeholder:"HOST"`
+
+	Packages string `help:"Where WordPress, plugins and themes come from: wordpress.org, a mirror's URL, or a directory." default:"wordpress.org" placeholder:"SOURCE"`
+	PHP      string `name:"php" help:"PHP command line binary." default:"/usr/bin/php" placeholder:"FILE"`
+	WPCLI    string `name:"wp-cli" help:"WP-CLI phar; from the package source when empty." placeholder:"FILE"`
+
+	SlotsFast int `help:"Interactive and standard ops at one time." default:"4"`
+	SlotsBulk int `help:"Bulk ops (clone, backup) at one time." default:"1"`
+
+	MetricsListen string        `help:"Address of /metrics and /healthz; empty turns them off." default:"127.0.0.1:9084" placeholder:"ADDR"`
+	ScanInterval  time.Duration `help:"How often the site directories are read for installs made or removed by hand." default:"30s"`
+	AsInvoker     bool          `help:"Run everything as the invoking user instead of each site's own. For development without root: it separates no tenants."`
+}
+
+var nodeID = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
+
+// Validate reports every wrong setting, each by its flag.
+func (c *Config) Validate() error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if !nodeID.MatchString(c.Node) {
+		wrong("--node: %q is not an id of a-z, 0-9, dot and dash", c.Node)
+	}
+	for flag, path := range map[string]string{"--state-dir": c.StateDir, "--php": c.PHP} {
+		if !filepath.IsAbs(path) {
+			wrong("%s: %q is not an absolute path", flag, path)
+		}
+	}
+	if u, err := url.Parse(strings.ReplaceAll(c.SiteURL, "{domain}", "example.test")); err != nil ||
+		(u.Scheme != "http" && u.Scheme != "https") || !strings.Contains(c.SiteURL, "{domain}") {
+		wrong("--site-url: %q is not an http(s) address with {domain} in it", c.SiteURL)
+	}
+	if c.SlotsFast < 1 || c.SlotsBulk < 1 {
+		wrong("--slots-fast, --slots-bulk: at least 1")
+	}
+	if c.ScanInterval < time.Second {
+		wrong("--scan-interval: at least 1s")
+	}
+	root := os.Geteuid() == 0
+	if root && c.AsInvoker {
+		wrong("--as-invoker: refused for root; sites' code would run as root")
+	}
+	if !root && !c.AsInvoker {
+		wrong("--as-invoker: needed without root, since only root can become the sites' own users")
+	}
+	return errors.Join(errs...)
+}

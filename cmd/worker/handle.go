@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/wispanel/wptk/queue"
+	"github.com/wispanel/wptk/tasks"
+	"github.com/wispanel/wptk/wp"
+)
+
+// handler runs ops: it finds the site on this node's disks, locks it, and has the
+// steps executed over the journal.
+type handler struct {
+	state   *state
+	runs    *runs
+	host    *wp.Host
+	journal *tasks.FileJournal
+	metrics *queue.Metrics
+	refresh func(context.Context, wp.Site) error // lists an install anew
+	log     *slog.Logger
+}
+
+func (h *handler) queueHandler() queue.Handler {
+	return queue.Handler{
+		Run:     h.run,
+		Settled: h.settled,
+		Knows:   func(kind string) bool { _, ok := tasks.Lookup(kind); return ok },
+	}
+}
+
+// run is one attempt of an op. The site, its user and its paths come from this
+// node's own configuration and disks; of the op only the names are taken, and
+// they must lead back to the op's site id.
+func (h *handler) run(ctx context.Context, op tasks.Op, rec *queue.Recorder) (tasks.Outcome, error) {
+	log := h.log.With("op", op.ID, "kind", op.Kind, "site", op.Site.ID, "attempt", op.Attempt)
+	task, spec, err := tasks.Decode(op.Kind, op.Payload)
+	if err != nil {
+		return tasks.Outcome{}, err // a newer program's payload: retried, never guessed
+	}
+	lock, err := h.state.lockSite(op.Site.ID)
+	if err != nil {
+		return tasks.Outcome{}, err
+	}
+	defer lock.Close()
+	site, missing := h.find(op.Site)
+	started := &opRuns{runs: h.runs}
+	defer started.forget()
+	ctx = wp.WithRun(ctx, wp.RunHooks{Log: rec.Log, Keep: []*os.File{lock}, Started: started.started})
+	began := time.Now()
+	outcome, err := tasks.Execute(ctx, tasks.ExecuteConfig{
+		Op: op, Spec: spec, Task: task, Journal: h.journal, Log: log,
+		Run: &tasks.Run{
+			Op: op, Host: h.host, Site: site, Missing: missing,
+			Open: h.state.key.Open, Log: rec.Log,
+		},
+		Report: func(e tasks.Event) {
+			if err := rec.Progress(ctx, e); err != nil {
+				log.Warn("reporting progress", "err", err)
+			}
+		},
+		Observe:   func(step string, took time.Duration) { h.metrics.StepEnded(op.Kind, step, took) },
+		Cancelled: rec.Cancelled(),
+		Stop:      rec.Stopping(),
+	})
+	log.Info("attempt ended", "state", outcome.State, "took", time.Since(began), "err", err)
+	if err == nil && (outcome.State == tasks.Succeeded || outcome.State == tasks.Unverified) {
+		// Before the outcome is told: who sees it may list the install.
+		if err := h.refresh(ctx, site); err != nil {
+			log.Warn("listing install; the next scan will", "err", err)
+		}
+	}
+	return outcome, err
+}
+
+// find leads an op's names to a site on this node.
+func (h *handler) find(ref tasks.SiteRef) (wp.Site, error) {
+	if id := tasks.SiteID(h.host.Node, ref.Account, ref.Domain, ref.Path); id != ref.ID {
+		return wp.Site{}, fmt.Errorf("finding site: %s is %s on this node, not %s", ref.Domain, id, ref.ID)
+	}
+	site, err := h.host.Find(ref.Account, ref.Domain, ref.Path)
+	if err != nil {
+		return wp.Site{}, err
+	}
+	site.ID = ref.ID
+	return site, nil
+}
+
+// settled forgets the journal of an op whose outcome is safe in the ledger.
+func (h *handler) settled(opID string) error {
+	if err := h.journal.Remove(opID); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forgetting journal: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wispanel/wptk/cmd/internal/boot"
+	"github.com/wispanel/wptk/queue"
+	"github.com/wispanel/wptk/tasks"
+	"github.com/wispanel/wptk/wp"
+)
+
+// run opens what the worker needs and serves until ctx ends or a part fails. The
+// order matters: the node's lock first, then the end of what an earlier worker
+// left running, and only then this node's lanes.
+func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
+	log = log.With("node", cfg.Node)
+	state, err := openState(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	runs := &runs{dir: state.runsDir(), log: log}
+	if err := runs.killStrays(); err != nil {
+		return err
+	}
+	journal, err := tasks.OpenJournal(state.journalDir(), log)
+	if err != nil {
+		return err
+	}
+	defer journal.Close()
+
+	reg := boot.NewRegistry()
+	metrics := queue.NewMetrics(reg)
+	host, err := openHost(cfg, metrics, log)
+	if err != nil {
+		return err
+	}
+	defer host.DB.Close()
+	store, err := openStore(ctx, cfg, metrics, log)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // the process ends
+	info, err := host.CLI.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("checking --php and --wp-cli: %w", err)
+	}
+	node := queue.NewNode(store, describe(ctx, cfg, state, host, info, log))
+	if err := node.Register(ctx); err != nil {
+		return err
+	}
+	if err := replay(ctx, log, node, journal); err != nil {
+		return err
+	}
+	w := &worker{cfg: cfg, log: log, reg: reg, node: node, host: host, store: store}
+	return w.serve(ctx, info, &handler{state: state, runs: runs, host: host, journal: journal, metrics: metrics, log: log})
+}
+
+// worker is what serve ties together.
+type worker struct {
+	cfg   *Config
+	log   *slog.Logger
+	reg   *prometheus.Registry
+	node  *queue.Node
+	host  *wp.Host
+	store *queue.Store
+}
+
+func (w *worker) serve(ctx context.Context, info wp.Info, h *handler) error {
+	inv := &inventory{host: w.host, node: w.node, phpVersion: info.PHP, every: w.cfg.ScanInterval, log: w.log}
+	h.refresh = inv.refresh
+	w.log.Info("serving", "php", info.PHP, "wp_cli", info.WPCLI, "packages", w.cfg.Packages)
+	return boot.Together(ctx,
+		w.node.Run,
+		inv.run,
+		func(ctx context.Context) error { return w.node.Serve(ctx, h.queueHandler()) },
+		func(ctx context.Context) error {
+			return boot.ServeMetrics(ctx, w.log, w.cfg.MetricsListen, w.reg, w.healthy)
+		},
+	)
+}
+
+// healthy says what keeps the node from working.
+func (w *worker) healthy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	return errors.Join(w.store.Ping(ctx), w.host.DB.Ping(ctx))
+}
+
+func openStore(ctx context.Context, cfg *Config, metrics *queue.Metrics, log *slog.Logger) (*queue.Store, error) {
+	password, err := cfg.Password()
+	if err != nil {
+		return nil, err
+	}
+	store, err := queue.Open(ctx, queue.Options{
+		URL: cfg.RedisURL, Username: cfg.RedisUsername, Password: password, Metrics: metrics,
+	}, log)
+	if err != nil {
+		return nil, fmt.Errorf("opening Redis (--redis-url): %w", err)
+	}
+	return store, nil
+}
+
+// openHost makes the tools that steps work with.
+func openHost(cfg *Config, metrics *queue.Metrics, log *slog.Logger) (*wp.Host, error) {
+	layout, err := wp.ParseLayout(cfg.Sites...)
+	if err != nil {
+		return nil, fmt.Errorf("--sites: %w", err)
+	}
+	packages, err := wp.OpenPackages(cfg.Packages, filepath.Join(cfg.StateDir, "packages"))
+	if err != nil {
+		return nil, fmt.Errorf("--packages: %w", err)
+	}
+	phar := cfg.WPCLI
+	if phar == "" {
+		phar = packages.WPCLI()
+	}
+	if phar == "" {
+		return nil, errors.New("--wp-cli: the package source has none; name the file")
+	}
+	cli, err := wp.NewCLI(wp.CLIConfig{PHP: cfg.PHP, Phar: phar, StateDir: cfg.StateDir, Log: log,
+		Observe: func(command string, seconds float64, code int) {
+			metrics.CLIRun(command, strconv.Itoa(code), time.Duration(seconds*float64(time.Second)))
+		}})
+	if err != nil {
+		return nil, err
+	}
+	dsn, err := boot.ReadSecret("--mysql-dsn-file", cfg.MySQLDSNFile)
+	if err != nil {
+		return nil, err
+	}
+	db, err := wp.NewAdmin(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("--mysql-dsn-file: %w", err)
+	}
+	return &wp.Host{Node: cfg.Node, CLI: cli, DB: db, Packages: packages,
+		DBHost: cfg.DBHost, SiteURL: cfg.SiteURL, Layout: layout}, nil
+}
+
+// describe is what the fleet learns about this node.
+func describe(ctx context.Context, cfg *Config, state *state, host *wp.Host, info wp.Info, log *slog.Logger) queue.NodeConfig {
+	versions, err := host.Packages.CoreVersions(ctx)
+	if err != nil { // a mirror that is away now may be back for the first install
+		log.Warn("listing WordPress versions of the package source", "err", err)
+	}
+	return queue.NodeConfig{
+		ID: cfg.Node, Version: boot.Version(), Recipient: state.key.Recipient(),
+		PHP: info.PHP, WPCLI: info.WPCLI, WordPress: versions,
+		FastSlots: cfg.SlotsFast, BulkSlots: cfg.SlotsBulk,
+	}
+}
