@@ -58,8 +58,7 @@ func Main(name, about string, cfg Settings, run func(context.Context, *slog.Logg
 
 // Parse fills cfg from args, the environment (WPTK_…) and the --config file.
 func Parse(name, about string, cfg Settings, args []string) error {
-	parser, err := kong.New(cfg, kong.Name(name), kong.Description(about),
-		kong.DefaultEnvars("WPTK"), kong.Configuration(fileLoader), kong.Vars{"version": Version()})
+	parser, err := kong.New(cfg, Options(name, about)...)
 	if err != nil {
 		return fmt.Errorf("reading settings: %w", err)
 	}
@@ -67,6 +66,14 @@ func Parse(name, about string, cfg Settings, args []string) error {
 		return err
 	}
 	return nil
+}
+
+// Options make a kong parser that reads settings as every process of ours does.
+func Options(name, about string) []kong.Option {
+	return []kong.Option{
+		kong.Name(name), kong.Description(about), kong.DefaultEnvars("WPTK"),
+		kong.Configuration(fileLoader), kong.Vars{"version": Version()},
+	}
 }
 
 // fileLoader reads a YAML settings file. Kong asks resolvers after it has applied
