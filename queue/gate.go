@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// pollEvery is how often asynq looks at its lanes. Nearly all looks end at the
-	// gate and never reach Redis.
-	pollEvery = 10 * time.Millisecond
+	// pollEvery is asynq's pause after it found its lanes empty. It can be this
+	// short, as finding them empty waits for the doorbell.
+	pollEvery = time.Millisecond
 	// lookAnyway is how long a lane may go unlooked at without a ring.
 	lookAnyway = 5 * time.Second
 	// restAfterError keeps asynq, which does not pause after a failed dequeue,
@@ -27,8 +27,9 @@ const (
 // gate is a hook on the Redis client that asynq's servers use. It mends three
 // things of asynq v0.26.0, told by the key names of its scripts:
 //
-//   - asynq polls; the gate answers "empty" itself unless the doorbell rang for
-//     the lane, so that looking every 10 ms costs nothing;
+//   - asynq polls its lanes; the gate lets a look through only when the doorbell
+//     rang for the lane, and holds the look at a server's last lane until one of
+//     them rings. An op starts at once, and an idle node asks nothing;
 //   - an acknowledgement that failed is repeated by asynq with a context that is
 //     already cancelled (processor.go, markAsDone), so it never succeeds and the
 //     finished task runs again; the gate gives it a live one;
@@ -42,15 +43,30 @@ type gate struct {
 	lanes map[string]*look // by pending key
 }
 
+// look is what the gate knows of a lane.
 type look struct {
 	rung bool
 	next time.Time // look anyway
+	door *door
+	last bool // of its server, in the order in which asynq looks
 }
 
-func newGate(queues []string, log *slog.Logger, m *Metrics) *gate {
+// door is where a server waits for its lanes.
+type door struct {
+	lanes []*look
+	bell  chan struct{}
+}
+
+// newGate makes a gate for servers, each given by its lanes in asynq's order.
+func newGate(log *slog.Logger, m *Metrics, servers ...[]string) *gate {
 	g := &gate{log: log, metrics: m, closed: make(chan struct{}), lanes: make(map[string]*look)}
-	for _, q := range queues {
-		g.lanes[lanePending(q)] = &look{rung: true}
+	for _, queues := range servers {
+		d := &door{bell: make(chan struct{}, 1)}
+		for i, q := range queues {
+			l := &look{rung: true, door: d, last: i == len(queues)-1}
+			d.lanes = append(d.lanes, l)
+			g.lanes[lanePending(q)] = l
+		}
 	}
 	return g
 }
@@ -60,7 +76,7 @@ func (g *gate) ring(pendingKey string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if l := g.lanes[pendingKey]; l != nil {
-		l.rung = true
+		l.ring()
 	}
 }
 
@@ -68,7 +84,15 @@ func (g *gate) ringAll() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, l := range g.lanes {
-		l.rung = true
+		l.ring()
+	}
+}
+
+func (l *look) ring() {
+	l.rung = true
+	select {
+	case l.door.bell <- struct{}{}:
+	default: // has rung
 	}
 }
 
@@ -87,6 +111,32 @@ func (g *gate) take(pendingKey string) bool {
 	}
 	l.rung, l.next = false, now.Add(lookAnyway)
 	return true
+}
+
+// hold waits, at the last lane of a server, until one of its lanes is worth a look.
+func (g *gate) hold(pendingKey string) {
+	g.mu.Lock()
+	l := g.lanes[pendingKey]
+	if !l.last {
+		g.mu.Unlock()
+		return
+	}
+	due := time.Now().Add(lookAnyway)
+	for _, lane := range l.door.lanes {
+		if lane.rung {
+			due = time.Time{}
+		} else if lane.next.Before(due) {
+			due = lane.next
+		}
+	}
+	g.mu.Unlock()
+	wait := time.NewTimer(time.Until(due))
+	defer wait.Stop()
+	select {
+	case <-l.door.bell:
+	case <-wait.C:
+	case <-g.closed:
+	}
 }
 
 // DialHook changes nothing.
@@ -136,6 +186,7 @@ func scriptKeys(cmd redis.Cmder) (k1, k2 string, ok bool) {
 func (g *gate) dequeue(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook, lane string) error {
 	// After NOSCRIPT asynq repeats the call as EVAL, which must not be held up.
 	if cmd.Name() == "evalsha" && !g.take(lane) {
+		g.hold(lane)
 		cmd.SetErr(redis.Nil)
 		return redis.Nil
 	}

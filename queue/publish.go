@@ -28,18 +28,18 @@ type message struct {
 	Op string `json:"op"`
 }
 
-// deliver is what follows the record of an op: index it, hand it to asynq when
-// it is the head of its install's FIFO, ring its node, and only then take it out
+// deliver is what follows the record of an op: hand it to asynq when it is the
+// head of its install's FIFO, ring its node, index it, and only then take it out
 // of the outbox. Each part may be repeated.
 func (p publisher) deliver(ctx context.Context, op tasks.Op, head bool) error {
-	if err := p.index(ctx, op); err != nil {
-		return err
-	}
 	for {
-		if head {
+		if head { // before the index: somebody waits for the op to start
 			if err := p.enqueue(ctx, op); err != nil {
 				return err
 			}
+		}
+		if err := p.index(ctx, op); err != nil {
+			return err
 		}
 		done, err := p.unlist(ctx, op, head)
 		if err != nil || done {

@@ -65,7 +65,7 @@ func (n *Node) Serve(ctx context.Context, h Handler) error {
 	defer killNow(nil)
 	s := &server{
 		node: n, handler: h, kill: kill, stop: make(chan struct{}),
-		gate: newGate(lanesOf(n.ID()), n.log, n.metrics),
+		gate: newGate(n.log, n.metrics, fastLanes(n.ID()), bulkLanes(n.ID())),
 		held: make(map[string]int), runs: make(map[string]*run),
 	}
 	if err := s.sweep(ctx); err != nil {
@@ -93,10 +93,8 @@ func (n *Node) Serve(ctx context.Context, h Handler) error {
 // are shared by all lanes of a server and backups would fill every one.
 func (s *server) start(rdb redisClient) ([]*asynq.Server, error) {
 	id := s.node.ID()
-	fast := s.newServer(rdb, s.node.config.FastSlots, map[string]int{
-		lane(id, tasks.Interactive): 2, lane(id, tasks.Standard): 1,
-	})
-	bulk := s.newServer(rdb, s.node.config.BulkSlots, map[string]int{lane(id, tasks.Bulk): 1})
+	fast := s.newServer(rdb, s.node.config.FastSlots, fastLanes(id))
+	bulk := s.newServer(rdb, s.node.config.BulkSlots, bulkLanes(id))
 	if err := fast.Start(s.process(s.node.config.FastSlots)); err != nil {
 		return nil, fmt.Errorf("starting fast lanes: %w", err)
 	}
@@ -107,7 +105,13 @@ func (s *server) start(rdb redisClient) ([]*asynq.Server, error) {
 	return []*asynq.Server{fast, bulk}, nil
 }
 
-func (s *server) newServer(rdb redisClient, slots int, queues map[string]int) *asynq.Server {
+// newServer makes a server of lanes, the most urgent first: a lane is looked at
+// when those before it are empty.
+func (s *server) newServer(rdb redisClient, slots int, lanes []string) *asynq.Server {
+	queues := make(map[string]int)
+	for i, l := range lanes {
+		queues[l] = len(lanes) - i
+	}
 	return asynq.NewServerFromRedisClient(rdb, asynq.Config{
 		Concurrency: max(slots, 1), Queues: queues, StrictPriority: true,
 		TaskCheckInterval:        pollEvery,
@@ -167,10 +171,10 @@ func waitFor(done <-chan struct{}, d time.Duration) bool {
 	}
 }
 
-func lanesOf(node string) []string {
-	lanes := make([]string, len(classes))
-	for i, class := range classes {
-		lanes[i] = lane(node, class)
-	}
-	return lanes
+func fastLanes(node string) []string {
+	return []string{lane(node, tasks.Interactive), lane(node, tasks.Standard)}
 }
+
+func bulkLanes(node string) []string { return []string{lane(node, tasks.Bulk)} }
+
+func lanesOf(node string) []string { return append(fastLanes(node), bulkLanes(node)...) }

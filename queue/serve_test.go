@@ -180,7 +180,7 @@ func TestStrandedTaskIsFoundWhileServing(t *testing.T) {
 	queue := lane("n1", op.Class)
 	ok(t, s.rdb.LMove(t.Context(), lanePending(queue), laneActive(queue), "RIGHT", "LEFT").Err())
 	n := NewNode(s, NodeConfig{ID: "n1"})
-	srv := &server{node: n, gate: newGate(lanesOf("n1"), discard, nil), held: map[string]int{}}
+	srv := &server{node: n, gate: newGate(discard, nil, lanesOf("n1")), held: map[string]int{}}
 	srv.hold(op.ID)
 	if got := srv.stranded(t.Context()); len(got) != 0 {
 		t.Errorf("a held task counts as stranded: %v", got)
