@@ -74,7 +74,7 @@ func (describeOnly) ServeHTTP(w http.ResponseWriter, r *http.Request) { http.Not
 // problem of the one table.
 func add[I, O any](api huma.API, method, path string, h func(context.Context, *I) (*O, error), summary, description string) {
 	parts := strings.FieldsFunc(strings.TrimPrefix(path, apiBase), func(r rune) bool { return strings.ContainsRune("/{}", r) })
-	huma.Register(api, huma.Operation{
+	op := huma.Operation{
 		OperationID:  strings.ToLower(method) + "-" + strings.Join(parts, "-"),
 		Method:       method,
 		Path:         path,
@@ -82,7 +82,18 @@ func add[I, O any](api huma.API, method, path string, h func(context.Context, *I
 		Description:  description,
 		Tags:         []string{parts[0]},
 		MaxBodyBytes: maxBody + 1, // limitBody has the word
-	}, func(ctx context.Context, in *I) (*O, error) {
+	}
+	switch any((*O)(nil)).(type) {
+	case *mutation:
+		op.DefaultStatus = http.StatusAccepted
+	case *keyAnswer:
+		op.DefaultStatus = http.StatusCreated
+	}
+	if method != get {
+		op.Parameters = []*huma.Param{{Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: huma.TypeString},
+			Description: "Makes a repeat within 24 hours answer like the first time instead of acting again."}}
+	}
+	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := h(ctx, in)
 		if err != nil {
 			return nil, problemFor(ctx, err)

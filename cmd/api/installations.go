@@ -87,10 +87,13 @@ type installationInput struct {
 	ID string `query:"id" required:"true" maxLength:"64"`
 }
 
+// Installation is exported for being embedded: encoders skip what is not.
+type Installation = installation
+
 type installationAnswer struct {
 	Body struct {
 		Success bool `json:"success"`
-		installation
+		Installation
 	}
 }
 
@@ -103,7 +106,7 @@ func (s *server) getInstallation(ctx context.Context, in *installationInput) (*i
 		return nil, err
 	}
 	out := &installationAnswer{}
-	out.Body.Success, out.Body.installation = true, viewSite(site)
+	out.Body.Success, out.Body.Installation = true, viewSite(site)
 	return out, nil
 }
 

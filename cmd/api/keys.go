@@ -50,8 +50,8 @@ type keyRequest struct {
 }
 
 type createKeyInput struct {
-	userInput
-	Body keyRequest
+	Username string `path:"username" maxLength:"32"`
+	Body     keyRequest
 }
 
 type keyAnswer struct {
@@ -155,8 +155,8 @@ func (s *server) listKeys(ctx context.Context, in *userInput) (*keysAnswer, erro
 }
 
 type revokeInput struct {
-	userInput
-	ID string `path:"id" maxLength:"64"`
+	Username string `path:"username" maxLength:"32"`
+	ID       string `path:"id" maxLength:"64"`
 }
 
 type revokeAnswer struct {

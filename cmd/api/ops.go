@@ -196,7 +196,7 @@ func nextLink(path, cursor string, filters url.Values) string {
 }
 
 type logInput struct {
-	opInput
+	ID    string `path:"id" maxLength:"64"`
 	After string `query:"after" maxLength:"64" doc:"next_cursor of the answer before."`
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"200"`
 }
