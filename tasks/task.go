@@ -55,3 +55,16 @@ func (e *InvalidError) Error() string {
 	}
 	return "invalid payload: " + strings.Join(lines, "; ")
 }
+
+// Generator is a task that may leave a secret to be made up for it, shown once
+// to whoever asked.
+type Generator interface {
+	Task
+	// Generates says where the secret is kept, and which field of the result
+	// shows it. A result that already has that field, with SecretMark in it, gets
+	// the secret in place of the mark: a link, for instance.
+	Generates() (secret *Secret, field string)
+}
+
+// SecretMark stands in a result where a generated secret belongs.
+const SecretMark = "{secret}"
