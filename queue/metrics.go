@@ -68,6 +68,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		m.requests, m.requestSeconds, m.limitHits,
 		m.redeliveries, m.duplicates, m.sweepRequeued, m.redisErrors,
 	)
+	for _, reason := range redeliveryReasons {
+		m.redeliveries.WithLabelValues(reason)
+	}
 	return m
 }
 
@@ -145,8 +148,11 @@ func (m *Metrics) LimitHit() {
 	}
 }
 
-// Redelivered counts an op that was begun again: "crash", "retry", "busy",
-// "drain", "lost_ack".
+// redeliveryReasons are why an op is begun again. They show as 0 from the start,
+// as an increase from nothing is invisible to rate().
+var redeliveryReasons = []string{"crash", "drain", "busy", "retry", "unknown"}
+
+// Redelivered counts an op that was begun again, by one of redeliveryReasons.
 func (m *Metrics) Redelivered(reason string) {
 	if m != nil {
 		m.redeliveries.WithLabelValues(reason).Inc()

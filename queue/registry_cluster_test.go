@@ -12,8 +12,13 @@ import (
 func TestRegistriesWorkOnACluster(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, devstack.RedisClusterT(t).URL)
-	ctx, c := t.Context(), NewClient(s)
+	useAccess(t, NewClient(s))
+	useInventory(t, s)
+}
 
+func useAccess(t *testing.T, c *Client) {
+	t.Helper()
+	ctx := t.Context()
 	k, secret := createKey(t, c, NewKey{Name: "ci", Owner: "alice"})
 	ok(t, c.TouchKey(ctx, secret))
 	must[Key](t)(c.LookupKey(ctx, secret))
@@ -28,7 +33,12 @@ func TestRegistriesWorkOnACluster(t *testing.T) {
 		t.Errorf("reserving: %v %v", first, err)
 	}
 	ok(t, c.Answer(ctx, r, 202, []byte("{}")))
+	ok(t, c.RevokeKey(ctx, "alice", k.ID))
+}
 
+func useInventory(t *testing.T, s *Store) {
+	t.Helper()
+	ctx, c := t.Context(), NewClient(s)
 	n := testNode(t, s, "web-1")
 	var domains []Domain
 	var sites []Site
@@ -56,7 +66,6 @@ func TestRegistriesWorkOnACluster(t *testing.T) {
 	if got := gathered(t, NewSnapshot(s)); got["wptk_nodes{draining}"] != 1 || len(got) < 20 {
 		t.Errorf("metrics: %v", got)
 	}
-	ok(t, c.RevokeKey(ctx, "alice", k.ID))
 }
 
 func publishedPage(t *testing.T, c *Client, f SiteFilter) int {
