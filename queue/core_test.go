@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/wispanel/wptk/tasks"
 )
 
@@ -93,4 +94,9 @@ func wantErr(t *testing.T, err, want error) {
 	if !errors.Is(err, want) {
 		t.Fatalf("got error %v, want %v", err, want)
 	}
+}
+
+// handlerFunc is an asynq handler that looks at nothing.
+func handlerFunc(fn func() error) asynq.HandlerFunc {
+	return func(context.Context, *asynq.Task) error { return fn() }
 }
