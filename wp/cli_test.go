@@ -47,7 +47,7 @@ func TestRunGivesNothingButTheListedEnvironment(t *testing.T) {
 		"PATH": searchPath, "HOME": cli.dirs.empty, "LANG": "C.UTF-8", "TMPDIR": tmp, "cwd": cli.dirs.empty,
 		"WP_CLI_CONFIG_PATH": cli.dirs.config, "WP_CLI_PACKAGES_DIR": cli.dirs.empty, "WP_CLI_CACHE_DIR": tmp + "/cache",
 		"WP_CLI_DISABLE_AUTO_CHECK_UPDATE": "1", "WP_CLI_STRICT_ARGS_MODE": "1", "WP_CLI_FORCE_USER_LOGIN": "1",
-		"WPTK_COMMAND": "x y", "WPTK_NONCE": nonce, "WPTK_SITE_URL": caseURL,
+		"WPTK_COMMAND": "x y", "WPTK_NONCE": nonce,
 	}
 	if diff := cmp.Diff(want, env); diff != "" {
 		t.Errorf("environment (-want +got):\n%s", diff)

@@ -33,15 +33,16 @@ type Installed struct {
 	SiteURL    string   `json:"siteurl"`
 	Home       string   `json:"home"`
 	Title      string   `json:"title"`
-	Permalinks string   `json:"permalinks"` // "" on a network, which has its own
+	Permalinks string   `json:"permalinks"` // a network chooses its own
 	Admins     []string `json:"admins"`     // login names, at most 20
 	Tables     int      `json:"tables"`     // with the site's prefix
 }
 
-// coreTables is how many tables WordPress has had since 4.4; a network has seven more.
+// coreTables is how many tables WordPress has had since 4.4; a network has had six more since
+// 5.1 (wpdb::$global_tables and $ms_global_tables).
 const (
 	coreTables    = 12
-	networkTables = coreTables + 7
+	networkTables = coreTables + 6
 )
 
 // CoreInstall creates the tables, the first user and the settings, without a request or a

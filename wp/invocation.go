@@ -48,7 +48,7 @@ func (c *CLI) args(site Site, cmd Command) []string {
 // env is the complete environment. WP-CLI executes code it finds through its configuration,
 // package and home directories, so all of them are empty ones of ours.
 func (c *CLI) env(site Site, cmd Command, tmp, nonce string) []string {
-	return []string{
+	env := []string{
 		"PATH=" + searchPath,
 		"HOME=" + c.dirs.empty,
 		"LANG=C.UTF-8",
@@ -61,8 +61,11 @@ func (c *CLI) env(site Site, cmd Command, tmp, nonce string) []string {
 		"WP_CLI_FORCE_USER_LOGIN=1", // a login such as 1 or a@b.c is not an ID or an address
 		"WPTK_COMMAND=" + cmd.Name(),
 		"WPTK_NONCE=" + nonce,
-		"WPTK_SITE_URL=" + site.URL,
 	}
+	if cmd.install {
+		env = append(env, "WPTK_SITE_URL="+site.URL)
+	}
+	return env
 }
 
 // standardInput is standard input: the answers in the order of the questions, or the input.

@@ -20,6 +20,7 @@ import (
 type live struct {
 	home   string
 	cache  string
+	core   string // version of WordPress, the newest of the package source
 	layout Layout
 	cli    *CLI
 	db     *devstack.Server
@@ -38,6 +39,11 @@ func newLive(t *testing.T) *live {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.admin.Close() })
+	latest, err := os.ReadFile(filepath.Join(l.cache, "core", "LATEST"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.core = strings.TrimSpace(string(latest))
 	l.cli, err = NewCLI(CLIConfig{
 		PHP:      "php",
 		Phar:     filepath.Join(l.cache, "wp-cli", "wp-cli.phar"),
@@ -47,16 +53,6 @@ func newLive(t *testing.T) *live {
 		t.Fatal(err)
 	}
 	return l
-}
-
-// core is the directory of the newest WordPress in the package source.
-func (l *live) core(t *testing.T) string {
-	t.Helper()
-	latest, err := os.ReadFile(filepath.Join(l.cache, "core", "LATEST"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(l.cache, "core", strings.TrimSpace(string(latest)), "wordpress")
 }
 
 // stageOf is where live sites are built.
@@ -81,7 +77,9 @@ func (l *live) prepare(t *testing.T, account, domain, path string, o ConfigOptio
 		func() error { return l.admin.CreateDatabase(ctx, o.DBName) },
 		func() error { return l.admin.EnsureUser(ctx, o.DBUser, "127.0.0.1", o.DBPassword) },
 		func() error { return l.admin.Grant(ctx, o.DBName, o.DBUser, "127.0.0.1") },
-		func() error { return Files{}.StageCore(ctx, site, l.core(t), stageOf, nil) },
+		func() error {
+			return Files{}.StageCore(ctx, site, filepath.Join(l.cache, "core", l.core, "wordpress"), stageOf, nil)
+		},
 		func() error { return Files{}.WriteFile(ctx, staged, "wp-config.php", config, 0o640) },
 	} {
 		if err := do(); err != nil {

@@ -11,8 +11,6 @@ import (
 	"github.com/wispanel/wptk/wp/wptest"
 )
 
-const caseURL = "https://blog.test/shop"
-
 func caseFile(name string) string { return filepath.Join("testdata", name+".txtar") }
 
 func TestCasesReplay(t *testing.T) {

@@ -16,7 +16,7 @@ if ( ! class_exists( 'WP_CLI' ) ) {
 
 call_user_func(
 	static function () {
-		// The site's code has no business with these, and is not loaded yet.
+		// Against accidents only: code in this process that wants to forge an answer can.
 		$take = static function ( $name ) {
 			$value = getenv( $name );
 			putenv( $name );
