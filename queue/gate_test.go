@@ -90,7 +90,7 @@ func TestAcknowledgementGetsALiveContext(t *testing.T) {
 	dead, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, keys := range [][]any{
-		{laneActive("q"), laneLease("q")},       // done, complete, requeue
+		{laneActive("q"), laneLease("q")},      // done, complete, requeue
 		{laneTask("q", "id"), laneActive("q")}, // retry, archive
 	} {
 		var got error

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -46,6 +47,7 @@ func Open(ctx context.Context, o Options, log *slog.Logger) (*Store, error) {
 	if s.names.prefix == "" {
 		s.names.prefix = DefaultPrefix
 	}
+	setRedisLog.Do(func() { redis.SetLogger(redisLog{log}) })
 	s.rdb = t.connect()
 	if err := s.check(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -132,4 +134,15 @@ func atLeast(version string, major, minor int) bool {
 	a, errA := strconv.Atoi(parts[0])
 	b, errB := strconv.Atoi(parts[1])
 	return errA == nil && errB == nil && (a > major || a == major && b >= minor)
+}
+
+// setRedisLog: go-redis has one logger for all clients of a process.
+var setRedisLog sync.Once
+
+// redisLog takes what go-redis would write to standard error. It is about
+// connections; the call that fails because of one reports it.
+type redisLog struct{ log *slog.Logger }
+
+func (l redisLog) Printf(_ context.Context, format string, v ...any) {
+	l.log.Debug("redis: " + fmt.Sprintf(format, v...))
 }
