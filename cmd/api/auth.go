@@ -52,6 +52,23 @@ func (s *server) gate(next http.Handler) http.Handler {
 	})
 }
 
+// wrongMethod says which methods the path does have.
+func wrongMethod(router *mux.Router, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var allow []string
+		for _, method := range []string{get, post, del} {
+			var match mux.RouteMatch
+			as := *r
+			as.Method = method
+			if router.Match(&as, &match) && match.MatchErr == nil {
+				allow = append(allow, method)
+			}
+		}
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		next.ServeHTTP(w, r)
+	})
+}
+
 // lost answers what the router has no handler for. It counts like any other
 // request, so that guessing paths is no faster than guessing keys.
 func (s *server) lost(p *problem) http.Handler {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -125,6 +127,42 @@ func TestBodiesAreReadStrictly(t *testing.T) {
 	}
 	if n, err := k.client.List(t.Context(), queue.OpFilter{}); err != nil || len(n.Items) != 0 {
 		t.Errorf("%d ops were made, %v", len(n.Items), err)
+	}
+}
+
+func TestBodyOfUnknownLengthIsCutAtTheLimit(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	for _, key := range []string{"", "k"} {
+		body := strings.NewReader(goodInstall + `,"theme":"` + strings.Repeat("x", 1<<20) + `"}`)
+		req, err := http.NewRequestWithContext(t.Context(), "POST", k.api.URL+"/api/v1/wordpress/install", io.MultiReader(body))
+		must(t, err)
+		req.Header.Set("Authorization", "Bearer "+k.alice)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Idempotency-Key", key)
+		res, err := http.DefaultClient.Do(req)
+		must(t, err)
+		defer res.Body.Close()
+		if raw, err := io.ReadAll(res.Body); res.StatusCode != 413 || !strings.Contains(string(raw), "PAYLOAD_TOO_LARGE") {
+			t.Errorf("key %q: %d %s %v", key, res.StatusCode, raw, err)
+		}
+	}
+}
+
+func TestWrongMethodNamesTheRightOnes(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	if got := k.call(k.alice, "PUT", "/api/v1/users/alice/api-keys", "{}"); got.header.Get("Allow") != "GET, POST" {
+		t.Errorf("Allow: %q", got.header.Get("Allow"))
+	}
+}
+
+func TestPanicAnswersWithItsRequestIDOnly(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, func(d *deps) { d.Ready = func(context.Context) error { panic("secret detail") } })
+	got := k.call("", "GET", "/readyz", "", "X-Request-Id", "req-9")
+	if got.status != 500 || got.text(t, "code") != "INTERNAL_ERROR" || got.text(t, "request_id") != "req-9" || strings.Contains(got.raw, "secret") {
+		t.Errorf("got %d %s", got.status, got.raw)
 	}
 }
 

@@ -69,13 +69,24 @@ func (s *server) observe(next http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		defer func() {
+			s.Metrics.Request(x.route, methodLabel(r.Method), strconv.Itoa(x.status), time.Since(start))
+		}()
+		defer func() {
 			if p := recover(); p != nil {
 				s.crashed(x, r, p)
 			}
-			s.Metrics.Request(x.route, r.Method, strconv.Itoa(x.status), time.Since(start))
 		}()
 		next.ServeHTTP(x, r)
 	})
+}
+
+// methodLabel keeps what a client makes up out of the metrics.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
 }
 
 // crashed answers a request whose handler panicked. When the answer has already

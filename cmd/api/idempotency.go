@@ -60,7 +60,7 @@ func (s *server) reserve(r *http.Request, key string) (queue.Reservation, bool, 
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return none, false, fmt.Errorf("reading body: %w", err)
+		return none, false, bodyError(err)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	// The body may hold a password. Mixing the caller's own secret into the hash

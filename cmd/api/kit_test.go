@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { os.Exit(devstack.Main(m)) }
 // kit is an API on a Redis database of the test's own, one node with the domains
 // blog.com and shop.com of alice and bob.com of bob, and a key for each of them.
 type kit struct {
-	t       *testing.T
+	t       testing.TB
 	url     string // of Redis
 	prefix  string
 	store   *queue.Store
@@ -41,7 +41,7 @@ type kit struct {
 	alice, bob, admin string // secrets
 }
 
-func newKit(t *testing.T, change ...func(*deps)) *kit {
+func newKit(t testing.TB, change ...func(*deps)) *kit {
 	t.Helper()
 	k := &kit{t: t, url: devstack.SharedRedis(t), prefix: t.Name() + ":", log: &bytes.Buffer{}}
 	log := slog.New(slog.NewTextHandler(k.log, nil))
@@ -105,7 +105,7 @@ func (k *kit) work(fn func(context.Context, tasks.Op, *queue.Recorder) (tasks.Ou
 }
 
 // background runs fn until the test ends and waits for it.
-func background(t *testing.T, fn func(context.Context) error) {
+func background(t testing.TB, fn func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- fn(ctx) }()
@@ -124,7 +124,7 @@ type answer struct {
 	raw    string
 }
 
-func (a answer) json(t *testing.T) map[string]any {
+func (a answer) json(t testing.TB) map[string]any {
 	t.Helper()
 	var v map[string]any
 	if err := json.Unmarshal([]byte(a.raw), &v); err != nil {
@@ -133,7 +133,7 @@ func (a answer) json(t *testing.T) map[string]any {
 	return v
 }
 
-func (a answer) text(t *testing.T, field string) string {
+func (a answer) text(t testing.TB, field string) string {
 	t.Helper()
 	s, _ := a.json(t)[field].(string)
 	return s
@@ -145,7 +145,7 @@ func (k *kit) call(secret, method, path, body string, headers ...string) answer 
 	return callOn(k.t, k.api.URL, secret, method, path, body, headers...)
 }
 
-func callOn(t *testing.T, base, secret, method, path, body string, headers ...string) answer {
+func callOn(t testing.TB, base, secret, method, path, body string, headers ...string) answer {
 	t.Helper()
 	var reader io.Reader
 	if body != "" {

@@ -19,7 +19,7 @@ import (
 type problem struct {
 	Success   bool            `json:"success" doc:"Always false."`
 	Code      string          `json:"code" example:"VALIDATION_ERROR" doc:"Stable code for programs."`
-	Error_    string          `json:"error" doc:"What is wrong, for people."`
+	Summary   string          `json:"error" doc:"What is wrong, for people."`
 	Message   string          `json:"message" doc:"Same as error, or a longer form of it."`
 	Status    int             `json:"status" example:"400" doc:"The HTTP status."`
 	RequestID string          `json:"request_id" doc:"Quote it when asking for help; also in X-Request-Id."`
@@ -32,7 +32,7 @@ type problem struct {
 	retryAfter time.Duration
 }
 
-func (p *problem) Error() string  { return p.Error_ }
+func (p *problem) Error() string  { return p.Summary }
 func (p *problem) GetStatus() int { return p.Status }
 
 // GetHeaders makes huma send Retry-After along with the answer.
@@ -61,7 +61,7 @@ var codes = map[string]int{
 }
 
 func newProblem(code, message string) *problem {
-	return &problem{Code: code, Error_: message, Message: message, Status: codes[code]}
+	return &problem{Code: code, Summary: message, Message: message, Status: codes[code]}
 }
 
 func (p *problem) hint(format string, args ...any) *problem {
@@ -137,8 +137,8 @@ func newHumaProblem(ctx huma.Context, status int, message string, errs ...error)
 		return problemFor(c, &http.MaxBytesError{Limit: maxBody})
 	case http.StatusUnsupportedMediaType:
 		return problemFor(c, errMediaType)
-	case http.StatusInternalServerError:
-		return problemFor(c, errors.Join(append(errs, errors.New(message))...))
+	case http.StatusInternalServerError: // only reading the body fails like this
+		return problemFor(c, bodyError(errors.Join(errs...)))
 	}
 	p := newProblem("VALIDATION_ERROR", message)
 	details := detailsOf(errs)
@@ -147,9 +147,18 @@ func newHumaProblem(ctx huma.Context, status int, message string, errs ...error)
 	}
 	var ours *problem
 	if errors.As(errors.Join(errs...), &ours) && !(len(details) > 0 && details[0].Field == wholeBody) {
-		p.Error_, p.Message = ours.Error_, ours.Message
+		p.Summary, p.Message = ours.Summary, ours.Message
 	}
 	return problemFor(c, p)
+}
+
+// bodyError is what stopped the body: its size, or a client that broke off.
+func bodyError(err error) error {
+	var tooLong *http.MaxBytesError
+	if errors.As(err, &tooLong) {
+		return tooLong
+	}
+	return newProblem("VALIDATION_ERROR", "The body could not be read to its end")
 }
 
 // wholeBody is where a body that cannot be read at all is at fault.

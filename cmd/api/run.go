@@ -33,13 +33,14 @@ func run(ctx context.Context, log *slog.Logger, cfg *settings) error {
 	if err != nil {
 		return err
 	}
-	store, err := queue.Open(ctx, queue.Options{URL: cfg.RedisURL, Username: cfg.RedisUsername, Password: password}, log)
+	reg := boot.NewRegistry()
+	metrics := queue.NewMetrics(reg)
+	store, err := queue.Open(ctx, queue.Options{URL: cfg.RedisURL, Username: cfg.RedisUsername, Password: password, Metrics: metrics}, log)
 	if err != nil {
 		return fmt.Errorf("opening Redis (--redis-url): %w", err)
 	}
 	defer store.Close() //nolint:errcheck // the process ends
-	reg := boot.NewRegistry()
-	metrics := queue.NewMetrics(reg)
+	reg.MustRegister(queue.NewSnapshot(store))
 	client, watcher := queue.NewClient(store), queue.NewWatcher(store)
 	handler := newServer(deps{
 		Ledger: client, Watcher: watcher, Metrics: metrics, Secrets: secrets, Log: log,

@@ -44,7 +44,7 @@ func newServer(d deps) http.Handler {
 	router := mux.NewRouter().SkipClean(true) // a redirect would be an answer without envelope
 	router.Use(s.gate, limitBody, s.idempotent)
 	router.NotFoundHandler = s.lost(newProblem("NOT_FOUND", "No such endpoint").hint("GET /openapi.json lists all"))
-	router.MethodNotAllowedHandler = s.lost(newProblem("METHOD_NOT_ALLOWED", "Method not allowed"))
+	router.MethodNotAllowedHandler = wrongMethod(router, s.lost(newProblem("METHOD_NOT_ALLOWED", "Method not allowed")))
 	s.routes(router)
 	return s.observe(router)
 }

@@ -37,7 +37,7 @@ func init() {
 	huma.NewErrorWithContext = newHumaProblem
 	// Only its type is looked at: it is the error schema of the OpenAPI document.
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
-		return &problem{Status: status, Error_: message, Message: message}
+		return &problem{Status: status, Summary: message, Message: message}
 	}
 }
 
