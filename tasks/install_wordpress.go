@@ -187,11 +187,8 @@ func (in *installer) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := in.Host.DB.Unclaim(ctx, name); err != nil {
-		return err
-	}
-	if err := in.Host.Files.Commit(ctx, site, in.stage()); err != nil {
-		return fmt.Errorf("committing files: %w", err)
-	}
-	return nil
+	return errors.Join(
+		in.Host.DB.Unclaim(ctx, name),
+		in.Host.Files.Commit(ctx, site, in.stage()),
+	)
 }
