@@ -81,7 +81,7 @@ func (in *installer) address(site wp.Site) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading address: %w", err)
 	}
-	path := u.Path
+	path := wp.URLPath(site.Path) // not of the URL, which may follow the node's form already
 	if in.Host.SiteURL != "" {
 		if u, err = url.Parse(strings.ReplaceAll(in.Host.SiteURL, "{domain}", site.Domain)); err != nil {
 			return "", fmt.Errorf("reading the node's form of addresses: %w", err)

@@ -77,6 +77,24 @@ func TestTemporaryDirectoryIsTheTenantsAndGoesAway(t *testing.T) {
 	}
 }
 
+func TestSweepRemovesWhatAKilledWorkerLeft(t *testing.T) {
+	t.Parallel()
+	cli, site := fakeSite(t)
+	dir, err := cli.dirs.temp(site.User)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/left", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := cli.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(cli.dirs.tmp); err != nil || len(left) > 0 {
+		t.Errorf("left: %v %v", left, err)
+	}
+}
+
 func TestHooksReachTheRun(t *testing.T) {
 	t.Parallel()
 	cli, site := shellSite(t, `echo "<<wptk $WPTK_NONCE"; cat <&3; echo; echo "key hunter2" >&2; exit 3`)

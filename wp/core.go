@@ -47,7 +47,8 @@ const (
 
 // CoreInstall creates the tables, the first user and the settings, without a request or a
 // mail leaving the process. Its address and permalinks are right afterwards. Where WordPress
-// is installed already, nothing changes but these two.
+// takes itself for installed already, nothing changes but these two: after an interrupted
+// run empty the database first, or the site may lack its user (ErrNotApplied) or its content.
 func (c *CLI) CoreInstall(ctx context.Context, site Site, o InstallOptions) (Installed, error) {
 	return c.install(ctx, site, coreInstall(o), o.AdminUser, coreTables)
 }

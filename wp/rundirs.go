@@ -149,6 +149,24 @@ func (d runDirs) discard(dir string, who proc.Identity, log *slog.Logger) {
 	}
 }
 
+// Sweep removes the temporary directories of runs that a killed worker has left behind. No
+// run may be going on: a worker calls it once, after it has ended strays.
+func (c *CLI) Sweep() error {
+	left, err := os.ReadDir(c.dirs.tmp)
+	if err != nil {
+		return fmt.Errorf("listing temporary directories: %w", err)
+	}
+	for _, entry := range left {
+		path := filepath.Join(c.dirs.tmp, entry.Name())
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
+			return fmt.Errorf("looking at temporary directory: %w", err)
+		}
+		c.dirs.discard(path, proc.Identity{UID: st.Uid, GID: st.Gid}, c.log)
+	}
+	return nil
+}
+
 const emptyDirCall = "wp.empty-dir"
 
 func init() { proc.Register(emptyDirCall, emptyDir) }

@@ -44,6 +44,9 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 		return err
 	}
 	defer host.DB.Close()
+	if err := host.CLI.Sweep(); err != nil {
+		return err
+	}
 	store, err := openStore(ctx, cfg, metrics, log)
 	if err != nil {
 		return err
