@@ -56,23 +56,32 @@ func unzip(file, dir string) error {
 	})
 }
 
-// eachZip walks an archive and reads every entry to its end, where its checksum is
-// compared. Sizes are counted while reading: what the headers say is only believed
-// when it is already too much.
+// eachZip walks the archive in a file.
 func eachZip(file string, each func(*zip.File, io.Reader) error) error {
-	r, err := zip.OpenReader(file)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errBadZip, err)
-	}
-	defer r.Close()
-	info, err := os.Stat(file)
+	f, err := os.Open(file)
 	if err != nil {
 		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return walkZip(f, info.Size(), each)
+}
+
+// walkZip reads every entry of an archive to its end, where its checksum is
+// compared. Sizes are counted while reading: what the headers say is only believed
+// when it is already too much.
+func walkZip(data io.ReaderAt, size int64, each func(*zip.File, io.Reader) error) error {
+	r, err := zip.NewReader(data, size)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errBadZip, err)
 	}
 	if len(r.File) > maxZipEntries {
 		return fmt.Errorf("%w: %d entries", errBadZip, len(r.File))
 	}
-	budget := min(int64(maxZipUnpacked), max(info.Size(), 1<<10)*maxZipRatio)
+	budget := min(int64(maxZipUnpacked), max(size, 1<<10)*maxZipRatio)
 	seen := map[string]bool{}
 	for _, f := range r.File {
 		if err := checkZipEntry(f, seen); err != nil {
