@@ -26,6 +26,8 @@ type commands struct {
 	Sites   sitesCmd   `cmd:"" help:"The WordPress installs of all nodes."`
 	Nodes   nodesCmd   `cmd:"" help:"Hosting nodes (admin key)."`
 	Keys    keysCmd    `cmd:"" help:"API keys, made directly in Redis by the operator."`
+	Bench   benchCmd   `cmd:"" help:"Measure beside a baseline."`
+	Demo    demoCmd    `cmd:"" help:"The whole toolkit on this machine: two nodes, two real sites."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// downPatience bounds taking everything down.
+const downPatience = time.Minute
+
+// down ends all processes, removes users and folders, and then looks whether anything
+// is left. A second Ctrl-C kills the demo itself; its processes die with it and the
+// next start removes the rest.
+func (d *demo) down(keepLogs bool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), downPatience)
+	defer cancel()
+	d.tell("Taking everything down.")
+	var errs []error
+	err := d.phase("teardown", func() error {
+		for _, s := range d.sites {
+			s.release()
+		}
+		errs = append(errs, d.stack.stop(ctx))
+		if keepLogs {
+			errs = append(errs, d.saveLogs())
+		}
+		errs = append(errs, d.state.data.remove(ctx))
+		return errors.Join(errs...)
+	})
+	d.check("no_process_left", "", d.processesLeft())
+	if d.root {
+		d.check("no_user_left", "", d.usersLeft())
+	}
+	d.check("no_database_left", "", d.databaseLeft(ctx))
+	d.check("no_folder_left", "", gone(d.state.data.Dir))
+	if err != nil {
+		return err // the state stays: the next start tries again
+	}
+	return d.state.forget()
+}
+
+// stop ends the processes in the order of who needs whom.
+func (s *stack) stop(ctx context.Context) error {
+	var wg sync.WaitGroup
+	all := s.all()
+	errs := make([]error, len(all), len(all)+2)
+	for i, p := range all {
+		wg.Go(func() { errs[i] = p.Stop(ctx) })
+	}
+	wg.Wait()
+	if s.mariadb != nil {
+		s.mariadb.Kill() // its data goes with it
+		errs = append(errs, s.mariadb.Stop())
+	}
+	if s.redis != nil {
+		errs = append(errs, s.redis.Stop())
+	}
+	return errors.Join(errs...)
+}
+
+// processesLeft looks for children of ours, for processes of the tenants, and for ones
+// that mention the run's folder.
+func (d *demo) processesLeft() error {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return fmt.Errorf("listing processes: %w", err)
+	}
+	var left []string
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		if why := d.isOurs(pid); why != "" {
+			left = append(left, fmt.Sprintf("%d (%s)", pid, why))
+		}
+	}
+	if left != nil {
+		return fmt.Errorf("still there: %s", strings.Join(left, ", "))
+	}
+	return nil
+}
+
+func (d *demo) isOurs(pid int) string {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	info, err := os.Stat(dir)
+	if err != nil {
+		return "" // gone meanwhile
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && d.root {
+		for _, s := range d.sites {
+			if s.user.UID != 0 && st.Uid == s.user.UID {
+				return "of " + s.account
+			}
+		}
+	}
+	if cmd, err := os.ReadFile(filepath.Join(dir, "cmdline")); err == nil && strings.Contains(string(cmd), d.state.data.Dir) {
+		return "in the run's folder"
+	}
+	// Field 4 is the parent; the name in field 2 may hold anything, so count from its end.
+	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+	if err != nil {
+		return ""
+	}
+	if f := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])); len(f) > 1 && f[1] == strconv.Itoa(os.Getpid()) {
+		return "a child"
+	}
+	return ""
+}
+
+func (d *demo) usersLeft() error {
+	for _, name := range d.state.data.Users {
+		if userExists(name) || groupExists(name) {
+			return fmt.Errorf("%s is still there", name)
+		}
+	}
+	return nil
+}
+
+// databaseLeft checks that the server and its data are gone, and the databases with them.
+func (d *demo) databaseLeft(context.Context) error {
+	if d.stack.mariadb == nil {
+		return nil
+	}
+	if pid := d.stack.mariadb.PID(); pid != 0 {
+		return fmt.Errorf("the server still runs as process %d", pid)
+	}
+	return gone(d.stack.mariadb.Dir)
+}
+
+func gone(path string) error {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is still there", path)
+	}
+	return nil
+}
