@@ -117,7 +117,7 @@ func TestDatabaseIsDroppedThoughTheDomainIsGone(t *testing.T) {
 // Somebody fills the docroot between the check and the publication.
 func TestDocrootThatFillsUpMeanwhileIsNotOverwritten(t *testing.T) {
 	t.Parallel()
-	n := newSlimNode(t)
+	n := newNode(t)
 	o := n.order(t, "walter", "race.test", "public_html", Install{})
 	o.cfg.Report = func(e Event) {
 		if e.Step == "install" && len(entries(t, o.home())) == 1 {

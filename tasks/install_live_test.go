@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,7 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/wispanel/wptk/deploy/devstack"
 	"github.com/wispanel/wptk/wp"
 	"github.com/wispanel/wptk/wp/wptest"
 )
@@ -35,6 +38,7 @@ func TestInstallEndsInASiteThatOpens(t *testing.T) {
 	if err != nil || len(tables) != coreTables {
 		t.Errorf("tables %q, %v", tables, err)
 	}
+	o.mustLogIn()
 	again := o.mustEnd(Succeeded) // delivered twice
 	if string(again.Result) != string(out.Result) {
 		t.Errorf("the second answer differs: %s", again.Result)
@@ -212,6 +216,71 @@ func TestCancelDuringTheInstallLeavesNothing(t *testing.T) {
 			t.Errorf("%s: %+v", step, out.Error)
 		}
 		o.mustBeGone(nil)
+	}
+}
+
+// Behind the publication the site is there for everybody, and goes away as a whole.
+func TestCancelAfterThePublicationTakesTheSiteBack(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	o := n.order(t, "late", "late.test", "public_html/blog", Install{})
+	cancelled := make(chan struct{})
+	o.cfg.Cancelled = cancelled
+	o.cfg.Report = func(e Event) {
+		if e.Step == "verify" && e.Message == "Checking the new site" {
+			if got := entries(t, o.docroot()); len(got) < 10 {
+				t.Errorf("the site is not in place yet: %q", got)
+			}
+			close(cancelled)
+		}
+	}
+	o.mustEnd(Cancelled)
+	o.mustBeGone(nil)
+}
+
+func TestDatabaseServerThatIsAwayIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	n := newSlimNode(t)
+	server := devstack.MariaDBT(t)
+	n.connect(t, server)
+	o := n.order(t, "frank", "away.test", "public_html", Install{})
+	var stop, start sync.Once
+	o.cfg.Report = func(e Event) {
+		if e.Step == "database" {
+			stop.Do(server.Kill)
+		}
+	}
+	waits := 0
+	o.cfg.Wait = func(ctx context.Context, _ time.Duration) error {
+		waits++
+		start.Do(func() { must(t, server.Restart(t.Context())) })
+		return ctx.Err()
+	}
+	// The install step fails for want of a PHP: the database step has not.
+	if out := o.mustEnd(Failed); out.Error.Code != CodeWPCLI || waits == 0 {
+		t.Errorf("%+v after %d waits", out.Error, waits)
+	}
+	o.mustBeGone(nil)
+}
+
+func TestDatabaseServerThatStaysAwayFailsTheOp(t *testing.T) {
+	t.Parallel()
+	n := newSlimNode(t)
+	server := devstack.MariaDBT(t)
+	n.connect(t, server)
+	o := n.order(t, "grace", "away.test", "public_html", Install{})
+	var stop sync.Once
+	o.cfg.Report = func(e Event) {
+		if e.Step == "config" { // database and user are there, and cannot be dropped
+			stop.Do(server.Kill)
+		}
+	}
+	out := o.mustEnd(Failed)
+	if out.Error.Code != CodeDatabaseError || !strings.Contains(out.Error.Hint, "database") {
+		t.Errorf("%+v", out.Error)
+	}
+	if got := entries(t, o.home()); len(got) != 0 {
+		t.Errorf("files are left: %q", got)
 	}
 }
 

@@ -28,7 +28,6 @@ type node struct {
 	host *wp.Host
 	home string // accounts are below it
 	sql  *sql.DB
-	dsn  string
 	cli  wp.CLIConfig
 }
 
@@ -36,25 +35,32 @@ func newNode(t *testing.T) *node {
 	t.Helper()
 	cache := devstack.CacheT(t)
 	server := devstack.SharedMariaDB(t)
-	n := &node{home: wptest.Dir(t), dsn: server.DSN()}
+	n := &node{home: wptest.Dir(t), host: &wp.Host{Node: "node-1", SiteURL: "http://{domain}"}}
 	n.cli = wp.CLIConfig{PHP: "php", Phar: filepath.Join(cache, "wp-cli", "wp-cli.phar"), StateDir: wptest.Dir(t)}
-	_, port, err := net.SplitHostPort(server.Addr)
-	must(t, err)
-	n.host = &wp.Host{Node: "node-1", DBHost: "127.0.0.1:" + port, SiteURL: "http://{domain}"}
+	n.connect(t, server)
+	var err error
 	n.host.Layout, err = wp.ParseLayout(n.home + "/*/domains/*")
 	must(t, err)
 	n.host.Layout = n.host.Layout.WithUsers(wptest.Tenant)
-	n.host.DB, err = wp.NewAdmin(server.DSN())
-	must(t, err)
-	t.Cleanup(func() { _ = n.host.DB.Close() })
 	n.host.Packages, err = wp.OpenPackages(cache, wptest.Dir(t))
 	must(t, err)
 	n.host.CLI, err = wp.NewCLI(n.cli)
 	must(t, err)
+	return n
+}
+
+// connect makes a server the node's own.
+func (n *node) connect(t *testing.T, server *devstack.Server) {
+	t.Helper()
+	_, port, err := net.SplitHostPort(server.Addr)
+	must(t, err)
+	n.host.DBHost = "127.0.0.1:" + port
+	n.host.DB, err = wp.NewAdmin(server.DSN())
+	must(t, err)
 	n.sql, err = sql.Open("mysql", server.DSN())
 	must(t, err)
-	t.Cleanup(func() { _ = n.sql.Close() })
-	return n
+	db, pool := n.host.DB, n.sql
+	t.Cleanup(func() { _ = db.Close(); _ = pool.Close() })
 }
 
 // newSlimNode is a node whose WordPress is three files and whose PHP fails at
