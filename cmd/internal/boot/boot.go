@@ -26,6 +26,8 @@ type Base struct {
 	LogLevel  slog.Level       `help:"Least severe level that is logged: debug, info, warn, error." default:"info"`
 	LogFormat string           `help:"How log lines are written." enum:"json,text" default:"json"`
 	Version   kong.VersionFlag `help:"Print the version and exit."`
+
+	CPUProfile string `name:"cpu-profile" hidden:"" help:"File for a CPU profile of the whole run."`
 }
 
 func (b *Base) base() *Base { return b }
@@ -47,6 +49,16 @@ func Main(name, about string, cfg Settings, run func(context.Context, *slog.Logg
 	log := NewLogger(os.Stderr, cfg)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	profiled, err := profileCPU(cfg.base().CPUProfile)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		return 2
+	}
+	defer func() {
+		if err := profiled(); err != nil {
+			log.Error("ending profile", "err", err)
+		}
+	}()
 	log.Info("starting", "process", name, "version", Version(), "settings", Dump(cfg))
 	if err := run(ctx, log); err != nil && !errors.Is(err, context.Canceled) {
 		log.Error("stopped", "err", err)

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// benchCmd measures, each time beside a baseline that runs in the same process tree and
+// takes turns with ours. Every measurement ends in one line of figures.
+type benchCmd struct {
+	Latency  benchLatencyCmd  `cmd:"" help:"From accepted to started on an idle node, beside stock asynq; and what being idle costs."`
+	Progress benchProgressCmd `cmd:"" help:"Requests a second of a progress poll, beside bare handlers."`
+
+	ProgressServer progressServerCmd `cmd:"" hidden:"" help:"A bare handler, for bench progress."`
+}
+
+// figures is the last line of a measurement on standard output.
+type figures struct {
+	Name         string     `json:"name"`
+	Value        float64    `json:"value"`
+	Unit         string     `json:"unit"`
+	Baseline     float64    `json:"baseline"`
+	BaselineName string     `json:"baseline_name"`
+	Ratio        float64    `json:"ratio"`                // over 1 is better than the baseline
+	Goal         float64    `json:"goal,omitempty"`       // of the ratio
+	GoalValue    float64    `json:"goal_value,omitempty"` // that value must stay below
+	Met          bool       `json:"met"`
+	N            int        `json:"n"`
+	Spread       [2]float64 `json:"spread"`
+}
+
+// measured ends a measurement: a table for people, the figures, and a status that says
+// whether the goal was met.
+func (a *app) measured(f any, met bool, header string, rows [][]string) error {
+	if !a.json {
+		if err := a.table(header, rows); err != nil {
+			return err
+		}
+	}
+	if err := a.object(f); err != nil {
+		return err
+	}
+	if !met {
+		return &exitError{status: exitFailed}
+	}
+	return nil
+}
+
+// quantile of values; 0.5 is the median. NaN-free: no values are 0.
+func quantile(values []float64, q float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
+
+// figure rounds to what a reader can use.
+func figure(v float64) float64 { return math.Round(v*1000) / 1000 }
+
+func digits(v float64, n int) string { return strconv.FormatFloat(v, 'f', n, 64) }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
