@@ -201,7 +201,7 @@ func TestStateFilesAreRenewed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(first.run, []byte("<?php // of an older version"), 0o600); err != nil {
+	if err := os.WriteFile(first.php("run.php"), []byte("<?php // of an older version"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := makeRunDirs(dir); err != nil {
@@ -211,7 +211,7 @@ func TestStateFilesAreRenewed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := os.ReadFile(first.run); err != nil || string(got) != string(want) {
+	if got, err := os.ReadFile(first.php("run.php")); err != nil || string(got) != string(want) {
 		t.Errorf("run.php is %d bytes, %v", len(got), err)
 	}
 }

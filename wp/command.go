@@ -23,9 +23,10 @@ type Command struct {
 	stdin   string   // what a command reads instead of a prompt
 	hidden  []string // secrets inside stdin
 
-	skipPlugins bool // do not load the site's plugins and themes
-	install     bool // load install-guard.php
-	data        bool // the output is read by a parser, and not shown in the log
+	skipPlugins bool    // do not load the site's plugins and themes
+	loads       literal // one of phpFiles that the command needs besides run.php
+	install     bool    // it runs before WordPress has an address
+	data        bool    // the output is read by a parser, and not shown in the log
 	timeout     time.Duration
 	err         error
 }
@@ -136,7 +137,10 @@ func (c Command) hiding(secret string) Command {
 // mu-plugins, drop-ins and wp-config.php still are: this saves time, it protects nothing.
 func (c Command) withoutPlugins() Command { c.skipPlugins = true; return c }
 
-func (c Command) duringInstall() Command { c.install = true; return c }
+func (c Command) duringInstall() Command { c.install = true; return c.loading("install-guard.php") }
+
+// loading has WP-CLI load a file of phpFiles, which may define the command itself.
+func (c Command) loading(file literal) Command { c.loads = file; return c }
 
 func (c Command) forParser() Command { c.data = true; return c }
 

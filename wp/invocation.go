@@ -33,11 +33,11 @@ func (c *CLI) args(site Site, cmd Command) []string {
 	if cmd.skipPlugins {
 		args = append(args, "--skip-plugins", "--skip-themes")
 	}
-	if cmd.install {
-		// In front of run.php, so that what it prints is inside the frame.
-		args = append(args, "--require="+c.dirs.installGuard)
+	if cmd.loads != "" {
+		// In front of run.php, so that what its hooks print is inside the frame.
+		args = append(args, "--require="+c.dirs.php(string(cmd.loads)))
 	}
-	args = append(args, "--require="+c.dirs.run)
+	args = append(args, "--require="+c.dirs.php("run.php"))
 	if len(cmd.prompts) > 0 {
 		// WP-CLI logs the whole command with the answers filled in, unless it is quiet.
 		args = append(args, "--quiet", "--prompt="+cmd.promptNames())

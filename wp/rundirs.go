@@ -19,7 +19,9 @@ import (
 	"github.com/wispanel/wptk/wp/proc"
 )
 
-//go:embed php/run.php php/install-guard.php
+// phpFiles are those that WP-CLI loads (--require). Each is on the node's disk under its name.
+//
+//go:embed php/*.php
 var phpFiles embed.FS
 
 // wpcliConfig is read as the global configuration of WP-CLI. mod_rewrite is declared so
@@ -31,11 +33,10 @@ const searchPath = "/usr/local/bin:/usr/bin:/bin"
 // runDirs are our files and directories around every run. All but the temporary ones belong
 // to us, and tenants can only read them.
 type runDirs struct {
-	empty        string // home, working and package directory of every run
-	config       string
-	run          string
-	installGuard string
-	tmp          string // parent of the temporary directories; can be entered but not listed
+	base   string // with phpFiles in it
+	empty  string // home, working and package directory of every run
+	config string
+	tmp    string // parent of the temporary directories; can be entered but not listed
 }
 
 func makeRunDirs(state string) (runDirs, error) {
@@ -44,11 +45,10 @@ func makeRunDirs(state string) (runDirs, error) {
 	}
 	base := filepath.Join(state, "wp-cli")
 	d := runDirs{
-		empty:        filepath.Join(base, "empty"),
-		config:       filepath.Join(base, "config.yml"),
-		run:          filepath.Join(base, "run.php"),
-		installGuard: filepath.Join(base, "install-guard.php"),
-		tmp:          filepath.Join(base, "tmp"),
+		base:   base,
+		empty:  filepath.Join(base, "empty"),
+		config: filepath.Join(base, "config.yml"),
+		tmp:    filepath.Join(base, "tmp"),
 	}
 	for _, dir := range []struct {
 		path string
@@ -58,18 +58,27 @@ func makeRunDirs(state string) (runDirs, error) {
 			return runDirs{}, err
 		}
 	}
-	run, err := phpFiles.ReadFile("php/run.php")
+	return d, errors.Join(ensureFile(d.config, []byte(wpcliConfig)), d.writePHP())
+}
+
+// php is where one of phpFiles is on the node.
+func (d runDirs) php(name string) string { return filepath.Join(d.base, name) }
+
+func (d runDirs) writePHP() error {
+	entries, err := phpFiles.ReadDir("php")
 	if err != nil {
-		return runDirs{}, fmt.Errorf("reading run.php: %w", err)
+		return fmt.Errorf("listing PHP files: %w", err)
 	}
-	guard, err := phpFiles.ReadFile("php/install-guard.php")
-	if err != nil {
-		return runDirs{}, fmt.Errorf("reading install-guard.php: %w", err)
+	for _, e := range entries {
+		src, err := phpFiles.ReadFile("php/" + e.Name())
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", e.Name(), err)
+		}
+		if err := ensureFile(d.php(e.Name()), src); err != nil {
+			return err
+		}
 	}
-	return d, errors.Join(
-		ensureFile(d.config, []byte(wpcliConfig)),
-		ensureFile(d.run, run),
-		ensureFile(d.installGuard, guard))
+	return nil
 }
 
 // ensureDir makes a directory, or checks that one that exists is ours and that tenants can
