@@ -46,6 +46,19 @@ func TestOpOfACrashedSubmitterIsDeliveredOnce(t *testing.T) {
 	}
 }
 
+func TestRepeatedRequestOfACrashedSubmitterIsDeliveredAtOnce(t *testing.T) {
+	t.Parallel()
+	s := registryStore(t)
+	c, op := NewClient(s), newOp("a.example")
+	recordOnly(t, c, op)
+	if r := submit(t, c, op); r.Created {
+		t.Error("the op was made twice")
+	}
+	if n := s.rdb.LLen(t.Context(), lanePending(lane("n1", op.Class))).Val(); n != 1 {
+		t.Errorf("%d tasks", n)
+	}
+}
+
 func TestEachInterruptedPublicationIsMended(t *testing.T) {
 	t.Parallel()
 	s := registryStore(t)
@@ -142,8 +155,13 @@ func TestExpiredOpsLeaveTheIndexes(t *testing.T) {
 			t.Errorf("%s: %s", index, diff)
 		}
 	}
+	ok(t, s.rdb.Del(t.Context(), s.names.op(kept.ID)).Err())
+	ok(t, r.trim.pass(t.Context()))
+	if n := s.rdb.SCard(t.Context(), s.names.opAccounts()).Val(); n != 0 {
+		t.Errorf("%d accounts without ops are kept", n)
+	}
 	ok(t, r.sweepOpen(t.Context(), shards(), 0))
-	if n := s.rdb.SCard(t.Context(), s.names.open(shardOf(gone.ID))).Val(); n != 1 {
+	if n := s.rdb.SCard(t.Context(), s.names.open(shardOf(gone.ID))).Val(); n != 0 {
 		t.Errorf("%d ops count as open", n)
 	}
 }

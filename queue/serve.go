@@ -17,7 +17,7 @@ const (
 	// killGrace is how long they then have to kill their children.
 	killGrace = 20 * time.Second
 	// forwardEvery is how often asynq looks for retries that are due.
-	forwardEvery = 2 * time.Second
+	forwardEvery = 5 * time.Second
 )
 
 // Handler runs ops.

@@ -435,3 +435,29 @@ func counted(c prometheus.Counter) float64 {
 	}
 	return m.GetCounter().GetValue()
 }
+
+// BenchmarkStart is the way of an op from its submission to its handler, on an
+// idle node.
+func BenchmarkStart(b *testing.B) {
+	s := benchStore(b)
+	c, n := NewClient(s), NewNode(s, NodeConfig{ID: "n1", FastSlots: 4, BulkSlots: 1})
+	started := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- n.Serve(ctx, Handler{Run: func(context.Context, tasks.Op, *Recorder) (tasks.Outcome, error) {
+			started <- struct{}{}
+			return succeeded, nil
+		}})
+	}()
+	for b.Loop() {
+		if _, err := c.Submit(ctx, Submission{Op: newOp(tasks.NewOpID("n1") + ".example")}); err != nil {
+			b.Fatal(err)
+		}
+		<-started
+	}
+	cancel()
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
+}

@@ -47,8 +47,7 @@ func (c *Client) Submit(ctx context.Context, sub Submission) (Receipt, error) {
 		return Receipt{}, err
 	}
 	if !created {
-		op, err = c.Get(ctx, op.ID)
-		return Receipt{Op: op, Position: position}, err
+		return c.again(ctx, op.ID, position)
 	}
 	if err := c.deliver(ctx, op, position == 0); err != nil {
 		c.survived("publish", "leaving accepted op to the outbox sweep", err, "op", op.ID)
@@ -57,6 +56,17 @@ func (c *Client) Submit(ctx context.Context, sub Submission) (Receipt, error) {
 	op.CreatedAt = time.Now().UTC().Truncate(time.Millisecond)
 	op.UpdatedAt = op.CreatedAt
 	return Receipt{Op: op, Created: true, Position: position}, nil
+}
+
+// again answers for an op that was accepted before. Whoever did may have died on
+// the way to asynq, and somebody waits: so it is handed over without waiting for
+// the sweep.
+func (c *Client) again(ctx context.Context, id string, position int) (Receipt, error) {
+	op, err := c.Get(ctx, id)
+	if err == nil && op.State == tasks.Queued {
+		c.publishNext(ctx, id)
+	}
+	return Receipt{Op: op, Position: position}, err
 }
 
 func checkOp(op tasks.Op) error {

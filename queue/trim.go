@@ -36,9 +36,23 @@ func (t *trimmer) someAccounts(ctx context.Context) error {
 	var errs []error
 	for _, a := range accounts {
 		_, err := t.stretch(ctx, n.accountOps(a), "")
-		errs = append(errs, err)
+		errs = append(errs, err, t.leave(ctx, a))
 	}
 	return errors.Join(errs...)
+}
+
+// leave forgets an account without ops. Should it get one just now, the set has
+// the account again after its next op.
+func (t *trimmer) leave(ctx context.Context, account string) error {
+	n := t.store.names
+	left, err := t.store.rdb.ZCard(ctx, n.accountOps(account)).Result()
+	if err == nil && left == 0 {
+		err = t.store.rdb.SRem(ctx, n.opAccounts(), account).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("trimming accounts with ops: %w", err)
+	}
+	return nil
 }
 
 // stretch trims one stretch of an index and answers where the next begins, ""
