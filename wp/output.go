@@ -72,7 +72,7 @@ func newRedactor(secrets []string) redactor {
 		if len(s) < minSecret {
 			continue
 		}
-		quoted, _ := json.Marshal(s) //nolint:errchkjson // a string always has a JSON form
+		quoted, _ := json.Marshal(s) // no error: a string always has a JSON form
 		php := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s)
 		shell := strings.ReplaceAll(s, `'`, `'\''`)
 		for _, form := range []string{s, string(quoted[1 : len(quoted)-1]), slashed(s), php, shell} {
