@@ -47,3 +47,6 @@ type InstallResult struct {
 
 // Kind is "install".
 func (*Install) Kind() string { return "install" }
+
+// Generates makes up the administrator's password when the request has none.
+func (p *Install) Generates() (*Secret, string) { return &p.AdminPassword, "admin_password" }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/wispanel/wptk/wp"
@@ -145,6 +146,23 @@ func TestDirectoryThatTheTenantMayNotEnterIsNamed(t *testing.T) {
 		t.Errorf("%+v", out.Error)
 	}
 	o.mustBeGone([]string{"public_html"})
+}
+
+// The account's disk fills up while the core is copied.
+func TestFullDiskFailsAndLeavesNothing(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount a small disk")
+	}
+	n := newNode(t)
+	o := n.order(t, "sybil", "full.test", "public_html", Install{Version: "6.2"})
+	must(t, syscall.Mount("tmpfs", o.home(), "tmpfs", 0, "size=12m"))
+	t.Cleanup(func() { must(t, syscall.Unmount(o.home(), syscall.MNT_DETACH)) })
+	giveTo(t, "sybil", o.home())
+	if out := o.mustEnd(Failed); out.Error.Code != CodeDiskFull {
+		t.Errorf("%+v", out.Error)
+	}
+	o.mustBeGone(nil)
 }
 
 // write makes a file with its parents below a docroot.

@@ -133,7 +133,7 @@ func TestInstallSurvivesADeathAtEveryBoundary(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for share := range shares {
 			ops++
-			o := n.order(t, fmt.Sprint("die", ops), "crash.test", "public_html", Install{DBName: "wp"})
+			o := n.order(t, fmt.Sprint("die", ops), "crash.test", "public_html", Install{DBName: "wp", Version: "6.2"})
 			r := &reaper{order: o, share: share, shares: shares, after: after, seen: map[string]bool{}}
 			o.fail = r.entry
 			out, err := r.live()
