@@ -20,6 +20,7 @@ const (
 	StatusOK         Status = "ok"
 	StatusBroken     Status = "broken"     // WordPress is there and cannot work
 	StatusUnreadable Status = "unreadable" // it may work, we cannot tell
+	StatusSuspended  Status = "suspended"  // somebody has closed it on purpose
 )
 
 // Facts is what reading tells about an install: files and tables, no PHP. It is
@@ -67,6 +68,11 @@ func Inspect(ctx context.Context, h *Host, installs ...Found) ([]Facts, error) {
 			return nil, err
 		}
 	}
+	for i, in := range installs {
+		if in.Site.Suspended {
+			facts[i].Status, facts[i].Reason = StatusSuspended, reasonSuspended
+		}
+	}
 	return facts, nil
 }
 
@@ -82,6 +88,8 @@ func factsOf(in Found) Facts {
 	}
 	f.AdminURL = f.URL + "/wp-admin/"
 	switch {
+	case in.Shut:
+		f.Status = StatusUnreadable
 	case in.Version == "":
 		f.Status = StatusBroken
 	case len(in.Problems) > 0, c.DBName == "", c.DBUser == "", !tablePattern.MatchString(c.TablePrefix):
@@ -130,6 +138,9 @@ func readOptions(ctx context.Context, h *Host, user proc.Identity, installs []Fo
 func (f *Facts) apply(o siteOptions, in Found) {
 	if o.Err != "" {
 		f.Status, f.Reason = StatusBroken, cleanLine(o.Err, 200)
+		if !in.Config.Simple { // these may not be the settings that PHP comes to
+			f.Status, f.Reason = StatusUnreadable, cleanLine("wp-config.php computes its settings: "+in.Config.Why, 200)
+		}
 		return
 	}
 	// WordPress stores the title escaped for HTML.

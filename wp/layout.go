@@ -35,7 +35,14 @@ type DomainDir struct {
 	Domain  string
 	Dir     string // absolute
 	User    proc.Identity
+
+	// Suspended: the account's or the domain's directory has a file of the name
+	// SuspendedMarker in it, or the domain's has lost every permission.
+	Suspended bool
 }
+
+// SuspendedMarker is the file by which a panel marks an account or a domain as suspended.
+const SuspendedMarker = ".suspended"
 
 // Errors of Find, for errors.Is.
 var (
@@ -124,26 +131,33 @@ func (l Layout) domain(r root, account, domain string) (DomainDir, error) {
 	}
 	defer func() { dir.Close() }()
 	names := append(append([]string{account}, r.middle...), domain)
-	for _, name := range names {
+	suspended := false
+	for i, name := range names {
 		next, err := openBelow(dir, name)
 		if err != nil {
 			return DomainDir{}, err
 		}
 		dir.Close()
 		dir = next
+		if i == 0 || i == len(names)-1 {
+			suspended = suspended || has(dir, SuspendedMarker)
+		}
 	}
 	who, err := l.identity(account)
 	if err != nil {
 		return DomainDir{}, err
 	}
-	owner, err := ownerOf(dir)
+	st, err := stat(dir)
 	if err != nil {
 		return DomainDir{}, err
 	}
-	if owner != who.UID {
-		return DomainDir{}, fmt.Errorf("%w: it belongs to uid %d, the account is uid %d", ErrForeign, owner, who.UID)
+	if st.Uid != who.UID {
+		return DomainDir{}, fmt.Errorf("%w: it belongs to uid %d, the account is uid %d", ErrForeign, st.Uid, who.UID)
 	}
-	return DomainDir{Account: account, Domain: domain, Dir: filepath.Join(append([]string{r.base}, names...)...), User: who}, nil
+	return DomainDir{
+		Account: account, Domain: domain, Dir: filepath.Join(append([]string{r.base}, names...)...), User: who,
+		Suspended: suspended || st.Mode&0o777 == 0,
+	}, nil
 }
 
 // identity is whom the account's processes run as.

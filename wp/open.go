@@ -57,12 +57,10 @@ func isLink(dir *os.File, name string) bool {
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK
 }
 
-func ownerOf(f *os.File) (uint32, error) {
-	st, err := stat(f)
-	if err != nil {
-		return 0, err
-	}
-	return st.Uid, nil
+// has reports whether the directory has an entry of that name, whatever it is.
+func has(dir *os.File, name string) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
 }
 
 func stat(f *os.File) (*syscall.Stat_t, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -15,6 +16,8 @@ type Found struct {
 	Site    Site
 	Version string // of wp-includes/version.php; "" when unreadable
 	Config  Config // DBPassword included: for the worker's memory only
+	// Shut: the account may not enter the docroot; whether there is a WordPress is unknown.
+	Shut bool
 	// Problems are what keeps it from working or from being read, for people.
 	Problems []string
 }
@@ -25,8 +28,19 @@ type ScanReport struct {
 	// Incomplete are domains that were not looked at to the end: what is known of
 	// them from before must not be taken for gone.
 	Incomplete []DomainDir
+	// Closed are directories that the account itself may not enter: installs that are
+	// known below them are still there.
+	Closed []ClosedDir
 	// Errs says why, and what else was odd.
 	Errs []error
+}
+
+// ClosedDir is a directory of a domain that cannot be entered.
+type ClosedDir struct {
+	Domain DomainDir
+	Path   string // relative to the domain's; "" is that itself
+	// Suspended: it has no permission at all left, which is how sites are taken off line.
+	Suspended bool
 }
 
 // Bounds of a scan. They are far above honest trees.
@@ -59,6 +73,7 @@ func (f Files) Scan(ctx context.Context, domains []DomainDir) ScanReport {
 			defer mu.Unlock()
 			report.Found = append(report.Found, part.Found...)
 			report.Incomplete = append(report.Incomplete, part.Incomplete...)
+			report.Closed = append(report.Closed, part.Closed...)
 			report.Errs = append(report.Errs, part.Errs...)
 		})
 	}
@@ -73,7 +88,11 @@ func (f Files) Look(ctx context.Context, site Site) (Found, error) {
 		return Found{}, err
 	}
 	var got found
-	if err := f.call(ctx, site, "wp.look", fileRequest{}, nil, &got); err != nil {
+	err := f.call(ctx, site, "wp.look", fileRequest{}, nil, &got)
+	if site.Suspended && errors.Is(err, fs.ErrPermission) { // not even the domain's directory
+		got, err = found{Shut: true, Problems: []string{"its directory cannot be entered"}}, nil
+	}
+	if err != nil {
 		return Found{}, err
 	}
 	return got.of(site), nil
@@ -106,11 +125,21 @@ type found struct {
 	Version  string   `json:"version"`
 	Config   Config   `json:"config"`
 	Problems []string `json:"problems"`
+	Shut     bool     `json:"shut,omitempty"`
+	NoMode   bool     `json:"no_mode,omitempty"` // shut by taking every permission away
 }
 
 type scanAnswerJSON struct {
-	Found    []found `json:"found"`
-	Complete []int   `json:"complete"` // indexes of directories seen to the end
+	Found    []found  `json:"found"`
+	Complete []int    `json:"complete"` // indexes of directories seen to the end
+	Closed   []closed `json:"closed"`
+}
+
+// closed is ClosedDir as it crosses from the child.
+type closed struct {
+	Dir  int         `json:"dir"`
+	Path string      `json:"path"`
+	Mode fs.FileMode `json:"mode"`
 }
 
 func (f Files) scanAccount(ctx context.Context, domains []DomainDir) ScanReport {
@@ -136,6 +165,11 @@ func (f Files) scanAccount(ctx context.Context, domains []DomainDir) ScanReport 
 			report.Errs = append(report.Errs, fmt.Errorf("scanning %s of %s: not seen to the end", d.Domain, account))
 		}
 	}
+	for _, c := range answer.Closed[:min(len(answer.Closed), scanInstalls)] {
+		if c.Dir >= 0 && c.Dir < len(domains) {
+			report.Closed = append(report.Closed, ClosedDir{Domain: domains[c.Dir], Path: relative(c.Path), Suspended: c.Mode.Perm() == 0})
+		}
+	}
 	seen := map[string]bool{}
 	for _, got := range answer.Found {
 		site, err := got.site(domains)
@@ -156,17 +190,21 @@ func (g found) site(domains []DomainDir) (Site, error) {
 	if g.Dir < 0 || g.Dir >= len(domains) {
 		return Site{}, errors.New("not a domain that was asked about")
 	}
-	path := g.Path
+	return newSite(domains[g.Dir], relative(g.Path))
+}
+
+func relative(path string) string {
 	if path == "." {
-		path = ""
+		return ""
 	}
-	return newSite(domains[g.Dir], path)
+	return path
 }
 
 // of cleans what the tenant says. DBPassword stays as it is: it goes to the
 // database server and nowhere else.
 func (g found) of(site Site) Found {
-	out := Found{Site: site, Config: g.Config}
+	out := Found{Site: site, Config: g.Config, Shut: g.Shut}
+	out.Site.Suspended = site.Suspended || g.Shut && g.NoMode
 	if _, err := ParseVersion(g.Version); err == nil {
 		out.Version = g.Version
 	}

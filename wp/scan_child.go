@@ -39,6 +39,13 @@ func childScan(ctx context.Context, request scanRequest) scanAnswerJSON {
 			root.Close()
 		} else {
 			s.cut = !errors.Is(err, fs.ErrNotExist)
+			if info, statErr := os.Lstat(dir); statErr == nil && errors.Is(err, fs.ErrPermission) {
+				s.cut, s.closed = false, []closed{{Path: ".", Mode: info.Mode()}}
+			}
+		}
+		for _, c := range s.closed {
+			c.Dir = i
+			answer.Closed = append(answer.Closed, c)
 		}
 		for _, f := range s.found {
 			f.Dir = i
@@ -53,6 +60,9 @@ func childScan(ctx context.Context, request scanRequest) scanAnswerJSON {
 
 func childLook(_ context.Context, c child) (any, error) {
 	dir, err := c.root.OpenRoot(c.Target)
+	if info, statErr := c.root.Lstat(c.Target); statErr == nil && errors.Is(err, fs.ErrPermission) {
+		return found{Path: c.Target, Shut: true, NoMode: info.Mode().Perm() == 0, Problems: []string{"its directory cannot be entered"}}, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening docroot: %w", err)
 	}
@@ -78,6 +88,7 @@ type scanner struct {
 	ctx     context.Context
 	entries int
 	found   []found
+	closed  []closed
 	cut     bool
 }
 
@@ -87,7 +98,13 @@ var skipped = setOf("wp-admin", "wp-includes", "wp-content", "node_modules", "up
 func (s *scanner) walk(parent *os.Root, rel string, depth int) {
 	dir, err := parent.OpenRoot(path.Base(rel))
 	if err != nil {
-		s.cut = s.cut || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission)
+		info, statErr := parent.Lstat(path.Base(rel))
+		switch {
+		case errors.Is(err, fs.ErrPermission) && statErr == nil && len(s.closed) < scanInstalls:
+			s.closed = append(s.closed, closed{Path: rel, Mode: info.Mode()})
+		case !errors.Is(err, fs.ErrNotExist):
+			s.cut = true
+		}
 		return
 	}
 	defer dir.Close()

@@ -23,6 +23,8 @@ type Site struct {
 	User    proc.Identity // whom everything of this install runs as
 	URL     string        // what the install is reached as, no slash at the end
 
+	Suspended bool // the account or the domain is; see DomainDir
+
 	checked bool // set by newSite alone, so that a literal Site{} is refused
 }
 
@@ -46,7 +48,9 @@ func newSite(d DomainDir, path string) (Site, error) {
 		Home:    d.Dir,
 		Docroot: filepath.Join(d.Dir, path),
 		User:    d.User,
-		checked: true,
+
+		Suspended: d.Suspended,
+		checked:   true,
 	}
 	return s.WithURL("https://" + d.Domain + URLPath(path))
 }
