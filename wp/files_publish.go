@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 func childPublish(_ context.Context, c child) (any, error) {
@@ -119,12 +121,32 @@ func place(c child, stage *os.Root, m mark) error {
 	return err
 }
 
+// rename is renameat(2) between two open directories. Root.Rename would not do: it
+// refuses every directory at the target, the empty one included.
 func rename(c child, from, to string) error {
-	err := c.root.Rename(from, to)
-	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.ENOTDIR) {
-		return fmt.Errorf("%s is not empty any more: %w", to, fs.ErrExist)
+	source, err := openDir(c.root, path.Dir(from))
+	if err != nil {
+		return err
 	}
-	return err
+	defer source.Close()
+	target, err := openDir(c.root, path.Dir(to))
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	err = unix.Renameat(int(source.Fd()), path.Base(from), int(target.Fd()), path.Base(to))
+	switch {
+	case errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EEXIST):
+		return fmt.Errorf("%s is not empty any more: %w", to, fs.ErrExist)
+	case err != nil:
+		return &os.LinkError{Op: "renameat", Old: from, New: to, Err: err}
+	}
+	return nil
+}
+
+// openDir opens a directory itself; links are followed inside the root only.
+func openDir(root *os.Root, name string) (*os.File, error) {
+	return root.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY, 0)
 }
 
 // keep says that a directory has something that a new one of the tenant would not
