@@ -12,7 +12,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/wispanel/wptk/cmd/internal/seal"
 	"github.com/wispanel/wptk/queue"
 	"github.com/wispanel/wptk/tasks"
 )
@@ -40,8 +39,6 @@ type installRequest struct {
 	OnExists      string    `json:"on_exists,omitempty" enum:"fail,return" doc:"When WordPress is there already; fail by default."`
 	OnBusy        string    `json:"on_busy,omitempty" enum:"queue,fail" doc:"When another operation has the install; queue by default."`
 	DryRun        bool      `json:"dry_run,omitempty" doc:"Only say what would be done."`
-
-	generated string // the password, when none was given
 }
 
 func (q *installRequest) domain() string {
@@ -52,12 +49,8 @@ func (q *installRequest) domain() string {
 }
 
 func (q *installRequest) task() *tasks.Install {
-	password := q.AdminPassword
-	if password == "" {
-		password = q.generated
-	}
 	return &tasks.Install{
-		Title: q.Title, AdminUser: q.AdminUser, AdminPassword: tasks.Secret(password), AdminEmail: q.AdminEmail,
+		Title: q.Title, AdminUser: q.AdminUser, AdminPassword: tasks.Secret(q.AdminPassword), AdminEmail: q.AdminEmail,
 		DBName: q.DBName, Version: q.Version, Locale: q.Locale, TablePrefix: q.TablePrefix,
 		Plugins: q.Plugins, Theme: q.Theme, Multisite: string(q.Multisite), SSL: q.SSL,
 	}
@@ -74,9 +67,6 @@ func (in *installInput) Resolve(huma.Context) []error {
 		in.Body = &installRequest{}
 	}
 	q := in.Body
-	if q.AdminPassword == "" {
-		q.generated = newPassword()
-	}
 	if q.domain() == "" || q.Path == "" {
 		// These words are the published contract.
 		missing := newProblem("VALIDATION_ERROR", fmt.Sprintf("Missing fields. Got: domain_name=%q, path=%q, db_name=%q, domain=%q",
@@ -164,7 +154,7 @@ func (s *server) install(ctx context.Context, in *installInput) (*mutation, erro
 	if q.DryRun {
 		return s.dryRun(ctx, q, site)
 	}
-	op, err := s.sealedOp(q, site, node.Recipient)
+	op, err := s.opOf(q.task(), site, node.Recipient)
 	if err != nil {
 		return nil, err
 	}
@@ -174,30 +164,6 @@ func (s *server) install(ctx context.Context, in *installInput) (*mutation, erro
 		return s.existing(ctx, q, site, err)
 	}
 	return out, err
-}
-
-// sealedOp is the op of an install, its secrets sealed: the password to the node
-// that sets it and, if it was made up here, also to the API that shows it once.
-func (s *server) sealedOp(q *installRequest, site tasks.SiteRef, recipient string) (tasks.Op, error) {
-	task, revealed := q.task(), ""
-	if q.generated != "" {
-		var err error
-		if revealed, err = seal.To(s.Secrets.Recipient(), q.generated); err != nil {
-			return tasks.Op{}, err
-		}
-	}
-	if err := tasks.Seal(task, func(plain string) (string, error) { return seal.To(recipient, plain) }); err != nil {
-		return tasks.Op{}, err
-	}
-	payload, err := marshal(task)
-	if err != nil {
-		return tasks.Op{}, err
-	}
-	spec, ok := tasks.Lookup(task.Kind())
-	if !ok {
-		return tasks.Op{}, fmt.Errorf("looking up kind %s: %w", task.Kind(), tasks.ErrUnknownKind)
-	}
-	return tasks.Op{Kind: spec.Kind, Class: spec.Class, Site: site, Payload: payload, Revealed: revealed}, nil
 }
 
 // existing answers an install where WordPress is: with it, or with a conflict that shows it.

@@ -2,16 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"strings"
 	"sync"
 
 	"github.com/wispanel/wptk/tasks"
 )
 
-// reveal is the op's result, with the password that was generated for it when
-// this is the first time that its requester reads the success.
+// reveal is the op's result, with the secret that was generated for it when this
+// is the first time that its requester reads the success.
 func (s *server) reveal(ctx context.Context, op tasks.Op) object {
 	result := object(op.Result)
-	if op.Kind != kindInstall || op.State != tasks.Succeeded && op.State != tasks.Unverified || s.shown.has(op.ID) {
+	if op.State != tasks.Succeeded && op.State != tasks.Unverified || s.shown.has(op.ID) {
 		return result
 	}
 	x := exchangeOf(ctx)
@@ -28,13 +30,38 @@ func (s *server) reveal(ctx context.Context, op tasks.Op) object {
 	if sealed == "" {
 		return result
 	}
-	password, err := s.Secrets.Open(sealed)
+	secret, err := s.Secrets.Open(sealed)
 	if err != nil {
 		// Sealed by a replica with another --secrets-key-file: nobody can read it now.
 		x.log.Error("opening a one-time secret failed; do all replicas share --secrets-key-file?", "op", op.ID, "err", err)
 		return result
 	}
-	return result.with("admin_password", password)
+	return withSecret(result, op.Kind, secret)
+}
+
+// withSecret shows a generated secret where its kind says: as a field of the
+// result, or inside of one that has a mark for it.
+func withSecret(result object, kind, secret string) object {
+	spec, ok := tasks.Lookup(kind)
+	if !ok {
+		return result
+	}
+	g, ok := spec.New().(tasks.Generator)
+	if !ok {
+		return result
+	}
+	_, field := g.Generates()
+	fields := map[string]json.RawMessage{}
+	var text string
+	if json.Unmarshal(result, &fields) != nil || json.Unmarshal(fields[field], &text) != nil {
+		return result.with(field, secret) // a field of its own
+	}
+	fields[field] = appendText(nil, strings.Replace(text, tasks.SecretMark, secret, 1))
+	whole, err := json.Marshal(fields)
+	if err != nil {
+		return result
+	}
+	return whole
 }
 
 // memo remembers a bounded number of ids.
