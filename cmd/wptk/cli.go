@@ -27,6 +27,7 @@ type commands struct {
 	Nodes   nodesCmd   `cmd:"" help:"Hosting nodes (admin key)."`
 	Keys    keysCmd    `cmd:"" help:"API keys, made directly in Redis by the operator."`
 	Bench   benchCmd   `cmd:"" help:"Measure beside a baseline."`
+	Chaos   chaosCmd   `cmd:"" help:"Break things and see that the promises hold."`
 	Demo    demoCmd    `cmd:"" help:"The whole toolkit on this machine: two nodes, two real sites."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
