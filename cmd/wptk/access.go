@@ -30,6 +30,7 @@ func (a *app) client() (*client, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.pause = a.pause
 	c.notice = func(format string, args ...any) { say(a.err, "wptk: "+format, args...) }
 	if c.base.Scheme == "http" && !local(c.base.Hostname()) {
 		c.notice("the key travels unencrypted to %s; use https", c.base.Host)

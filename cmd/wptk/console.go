@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -21,6 +22,7 @@ type console struct {
 	colour   bool
 	getenv   func(string) string
 	now      func() time.Time
+	pause    func(context.Context, time.Duration) error
 }
 
 func systemConsole() *console {
@@ -28,7 +30,7 @@ func systemConsole() *console {
 	return &console{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr, terminal: terminal,
 		colour: terminal && os.Getenv("NO_COLOR") == "", // https://no-color.org
-		getenv: os.Getenv, now: time.Now,
+		getenv: os.Getenv, now: time.Now, pause: pause,
 	}
 }
 

@@ -95,6 +95,7 @@ func whyEnded(ctx context.Context, err error) error {
 
 // start brings up servers, tenants, the API and the nodes.
 func (d *demo) start(ctx context.Context, bins binaries) error {
+	d.tell("Starting Redis, MariaDB, the API and two nodes in %s.", d.state.dir())
 	if err := d.makeSites(ctx); err != nil {
 		return err
 	}
@@ -117,10 +118,7 @@ func (d *demo) start(ctx context.Context, bins binaries) error {
 		return err
 	}
 	d.stack.client = c
-	if err := d.phase("readiness", func() error { return d.ready(ctx) }); err != nil {
-		return err
-	}
-	return nil
+	return d.phase("readiness", func() error { return d.ready(ctx) })
 }
 
 // ready waits for the API and both nodes.

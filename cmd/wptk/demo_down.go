@@ -24,18 +24,14 @@ func (d *demo) down(keepLogs bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), downPatience)
 	defer cancel()
 	d.tell("Taking everything down.")
-	var errs []error
-	err := d.phase("teardown", func() error {
-		for _, s := range d.sites {
-			s.release()
-		}
-		errs = append(errs, d.stack.stop(ctx))
-		if keepLogs {
-			errs = append(errs, d.saveLogs())
-		}
-		errs = append(errs, d.state.data.remove(ctx))
-		return errors.Join(errs...)
-	})
+	for _, s := range d.sites {
+		s.release()
+	}
+	err := d.phase("stop", func() error { return d.stack.stop(ctx) })
+	if keepLogs {
+		err = errors.Join(err, d.saveLogs())
+	}
+	err = errors.Join(err, d.phase("remove", func() error { return d.state.data.remove(ctx) }))
 	d.check("no_process_left", "", d.processesLeft())
 	if d.root {
 		d.check("no_user_left", "", d.usersLeft())

@@ -98,7 +98,7 @@ func (f *findings) allHeld() bool {
 func (f *findings) phase(name string, part func() error) error {
 	began := time.Now()
 	err := part()
-	seconds := round(time.Since(began))
+	seconds := inSeconds(time.Since(began))
 	f.mu.Lock()
 	f.phases[name] = seconds
 	f.mu.Unlock()
@@ -122,7 +122,7 @@ func (f *findings) operation(s *demoSite) {
 		Steps     int            `json:"steps"`
 		Seconds   float64        `json:"seconds"`
 		Error     *tasks.Failure `json:"error,omitempty"`
-	}{op.OperationID, op.Type, op.Domain, s.node, op.Status, op.StepsTotal, round(op.elapsed(time.Now())), op.Error})
+	}{op.OperationID, op.Type, op.Domain, s.node, op.Status, op.StepsTotal, inSeconds(op.elapsed(time.Now())), op.Error})
 }
 
 // figures is the last line of the run.
@@ -146,7 +146,7 @@ func (f *findings) figures(ended bool) error {
 		Start   float64            `json:"start_seconds"`
 		Total   float64            `json:"total_seconds"`
 		Seconds map[string]float64 `json:"seconds"`
-	}{"demo", f.cases, f.held, met, round(f.servingAfter), round(time.Since(f.began)), f.phases})
+	}{"demo", f.cases, f.held, met, inSeconds(f.servingAfter), inSeconds(time.Since(f.began)), f.phases})
 }
 
-func round(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 1000 }
+func inSeconds(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 1000 }

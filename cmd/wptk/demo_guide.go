@@ -1,6 +1,9 @@
 package main
 
-import "strings"
+import (
+	"os"
+	"strings"
+)
 
 // guide tells people what there is now and what they can try.
 func (d *demo) guide(once bool) {
@@ -13,9 +16,13 @@ func (d *demo) guide(once bool) {
 		return
 	}
 	alpha := d.sites[0]
-	api := d.stack.apiURL() + apiRoot
+	where := ""
+	api, wptk := d.stack.apiURL()+apiRoot, callMe()
+	if strings.HasPrefix(wptk, "go run") {
+		where = ", in the source folder"
+	}
 	d.tell(`
-Try in another terminal:
+Try in another terminal%s:
 
   export WPTK_API=%s WPTK_KEY=%s
   alias api='curl -sS -H "Authorization: Bearer $WPTK_KEY"'
@@ -29,9 +36,9 @@ Try in another terminal:
   api -H 'Content-Type: application/json' %s/wordpress/install \
     -d '{"domain":"%s","path":"public_html/blog","title":"A blog","admin_user":"demo","admin_email":"demo@example.com"}'
   # the same from the command line
-  wptk ops list
-  wptk sites list
-  wptk nodes list
+  %s ops list
+  %s sites list
+  %s nodes list
   # what Prometheus scrapes: the API and the two nodes
   curl -sS http://%s/metrics
   curl -sS http://%s/metrics
@@ -41,6 +48,15 @@ Try in another terminal:
 docker compose up brings Prometheus and Grafana with the dashboards.
 
 Ctrl-C takes everything down.`,
-		d.stack.apiURL(), d.key, api, alpha.op.ID, api, api, alpha.url(), api, alpha.domain,
+		where, d.stack.apiURL(), d.key, api, alpha.op.ID, api, api, alpha.url(), api, alpha.domain, wptk, wptk, wptk,
 		d.stack.metrics, d.sites[0].metrics, d.sites[1].metrics, d.stack.apiURL())
+}
+
+// callMe is how to start this program once more.
+func callMe() string {
+	self, err := os.Executable()
+	if err != nil || strings.Contains(self, "/go-build") { // where go run puts it
+		return "go run ./cmd/wptk"
+	}
+	return self
 }

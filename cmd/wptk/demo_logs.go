@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,15 +73,17 @@ func (d *demo) saveLogs() error {
 	if err != nil {
 		return err
 	}
+	logs := d.logs()
+	maps.DeleteFunc(logs, func(_, path string) bool { return gone(path) == nil })
+	if len(logs) == 0 {
+		return nil
+	}
 	to := filepath.Join(demos, "logs", filepath.Base(d.state.data.Dir))
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return fmt.Errorf("keeping logs: %w", err)
 	}
-	for name, path := range d.logs() {
+	for name, path := range logs {
 		raw, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
 		if err != nil {
 			return fmt.Errorf("keeping logs: %w", err)
 		}

@@ -29,6 +29,7 @@ func (d *demo) programs(ctx context.Context) (binaries, error) {
 	if b, ok := binariesIn(filepath.Dir(self)); ok {
 		return b, nil
 	}
+	d.tell("Building wptk-api and wptk-worker; the first time takes a minute.")
 	var b binaries
 	err = d.phase("build", func() error {
 		b, err = build(ctx)

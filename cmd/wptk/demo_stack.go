@@ -262,7 +262,7 @@ func (s *stack) readyz(ctx context.Context) error {
 	return nil
 }
 
-// nodesUp reports which of the sites' nodes is not up and scanned yet.
+// nodesUp reports which of the sites' nodes is not up yet.
 func (s *stack) nodesUp(ctx context.Context, sites []*demoSite) error {
 	nodes, _, err := s.client.nodes(ctx)
 	if err != nil {
@@ -270,7 +270,7 @@ func (s *stack) nodesUp(ctx context.Context, sites []*demoSite) error {
 	}
 	var missing []string
 	for _, site := range sites {
-		if !slices.ContainsFunc(nodes, func(n node) bool { return n.ID == site.node && n.State == "up" && !n.Scanned.IsZero() }) {
+		if !slices.ContainsFunc(nodes, func(n node) bool { return n.ID == site.node && n.State == "up" }) {
 			missing = append(missing, site.node)
 		}
 	}

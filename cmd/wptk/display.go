@@ -119,7 +119,7 @@ func (d *bars) show(op operation, _ []byte) error {
 
 // beside is the text behind a bar.
 func (d *bars) beside(op *operation) string {
-	text := fmt.Sprintf("%3d%% %s", op.Progress, clock(op.elapsed(d.now())))
+	text := fmt.Sprintf(" %3d%% %s", op.Progress, clock(op.elapsed(d.now())))
 	switch {
 	case op.Done && op.Status == tasks.Succeeded:
 		return text + "  " + d.status(string(op.Status))
