@@ -68,7 +68,7 @@ func (c *Client) Reveal(ctx context.Context, id string) (string, error) {
 }
 
 // cancelled is the error of an op that was cancelled before any of it ran.
-var cancelled = tasks.Failure{Code: "cancelled", Message: "Cancelled before it started."}
+var cancelled = tasks.Failure{Code: tasks.CodeCancelled, Message: "Cancelled before it started."}
 
 // Cancel ends an op at once when nothing of it has run. One that runs is asked
 // to stop and undo: the op says CancelRequested until it has. A final op is

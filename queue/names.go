@@ -2,7 +2,6 @@ package queue
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/wispanel/wptk/tasks"
 )
@@ -102,6 +101,3 @@ func laneTasks(queue string) string     { return lanePrefix(queue) + "t:" }
 func laneTask(queue, id string) string  { return laneTasks(queue) + id }
 
 const laneNames = "asynq:queues" // set of every queue name that asynq's own tools list
-
-// laneClass is the class of a lane's name, for log lines and metrics.
-func laneClass(queue string) string { return queue[strings.LastIndexByte(queue, '.')+1:] }

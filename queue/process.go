@@ -9,11 +9,8 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
 	"github.com/wispanel/wptk/tasks"
 )
-
-type redisClient = redis.UniversalClient
 
 // run is an op that is being run in this process.
 type run struct {

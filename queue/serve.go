@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 	"github.com/wispanel/wptk/tasks"
 )
 
@@ -91,7 +92,7 @@ func (n *Node) Serve(ctx context.Context, h Handler) error {
 
 // start starts the two asynq servers of a node. Bulk work has its own, as slots
 // are shared by all lanes of a server and backups would fill every one.
-func (s *server) start(rdb redisClient) ([]*asynq.Server, error) {
+func (s *server) start(rdb redis.UniversalClient) ([]*asynq.Server, error) {
 	id := s.node.ID()
 	fast := s.newServer(rdb, s.node.config.FastSlots, fastLanes(id))
 	bulk := s.newServer(rdb, s.node.config.BulkSlots, bulkLanes(id))
@@ -107,7 +108,7 @@ func (s *server) start(rdb redisClient) ([]*asynq.Server, error) {
 
 // newServer makes a server of lanes, the most urgent first: a lane is looked at
 // when those before it are empty.
-func (s *server) newServer(rdb redisClient, slots int, lanes []string) *asynq.Server {
+func (s *server) newServer(rdb redis.UniversalClient, slots int, lanes []string) *asynq.Server {
 	queues := make(map[string]int)
 	for i, l := range lanes {
 		queues[l] = len(lanes) - i

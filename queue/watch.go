@@ -110,7 +110,7 @@ func (w *Watcher) Wait(ctx context.Context, opID string, since int64) error {
 		if err != nil || seq > since {
 			return err
 		}
-		if err := w.await(ctx, c, since); err != errLook {
+		if err := w.await(ctx, c, since); !errors.Is(err, errLook) {
 			return err
 		}
 	}
