@@ -1,0 +1,56 @@
+package dashboards
+
+import "encoding/json"
+
+// schemaVersion is the format of Grafana 10 and 11; later ones migrate it when they load it.
+const schemaVersion = 39
+
+type object = map[string]any
+
+// Render writes a board as Grafana's JSON, ending in a newline.
+func (b Board) Render() ([]byte, error) {
+	source := object{"type": "prometheus", "uid": "${source}"}
+	panels := make([]object, len(b.Panels))
+	x, y, tallest := 0, 0, 0
+	for i, p := range b.Panels {
+		if x+p.Width > 24 {
+			x, y, tallest = 0, y+tallest, 0
+		}
+		panels[i] = p.render(i+1, source, object{"x": x, "y": y, "w": p.Width, "h": p.Height})
+		x, tallest = x+p.Width, max(tallest, p.Height)
+	}
+	out, err := json.MarshalIndent(object{
+		"uid": b.UID, "title": b.Title, "schemaVersion": schemaVersion, "version": 1, "editable": false,
+		"tags": []string{"wptk"}, "timezone": "browser", "refresh": "10s",
+		"time":   object{"from": "now-1h", "to": "now"},
+		"panels": panels,
+		"templating": object{"list": []object{{
+			"name": "source", "label": "Data source", "type": "datasource", "query": "prometheus",
+			"current": object{"text": "Prometheus", "value": "prometheus"},
+		}}},
+	}, "", "  ")
+	return append(out, '\n'), err
+}
+
+func (p Panel) render(id int, source, place object) object {
+	targets := make([]object, len(p.Targets))
+	for i, t := range p.Targets {
+		targets[i] = object{"refId": string(rune('A' + i)), "expr": t.Expr, "legendFormat": t.Legend, "datasource": source}
+	}
+	unit := p.Unit
+	if unit == "" {
+		unit = "short"
+	}
+	panel := object{
+		"id": id, "type": p.Kind, "title": p.Title, "description": p.Help, "gridPos": place,
+		"datasource": source, "targets": targets,
+		"fieldConfig": object{"defaults": object{"unit": unit, "min": 0, "noValue": "0"}, "overrides": []object{}},
+	}
+	if p.Kind == "timeseries" {
+		panel["options"] = object{
+			"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true},
+			"tooltip": object{"mode": "multi", "sort": "desc"},
+		}
+	}
+	return panel
+}
