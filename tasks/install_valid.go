@@ -36,8 +36,9 @@ var (
 	packagePattern = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.+_-]{0,39}$`)
 )
 
-// Validate reports every problem of the payload at once. A sealed password is
-// taken as it is; the node looks at it again when it has opened it.
+// Validate reports every problem of the payload at once. A missing password is
+// none, since the API makes one up, and a sealed one is taken as it is; the node
+// insists on one and judges it when it has opened it.
 func (p *Install) Validate() []Problem {
 	var found problems
 	found.add("title", validTitle(p.Title))
