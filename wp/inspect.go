@@ -109,10 +109,11 @@ func readOptions(ctx context.Context, h *Host, user proc.Identity, installs []Fo
 	for len(indexes) > 0 {
 		batch := indexes[:min(len(indexes), scanInstalls)]
 		indexes = indexes[len(batch):]
-		request := optionsRequest{Net: h.DB.net, Addr: h.DB.addr}
+		request := optionsRequest{}
 		for _, i := range batch {
 			c := installs[i].Config
-			request.Sites = append(request.Sites, optionsQuery{Name: c.DBName, User: c.DBUser, Password: c.DBPassword, Prefix: c.TablePrefix})
+			network, addr := doorOf(c.DBHost, h.DB)
+			request.Sites = append(request.Sites, optionsQuery{Net: network, Addr: addr, Name: c.DBName, User: c.DBUser, Password: c.DBPassword, Prefix: c.TablePrefix})
 		}
 		rounds := time.Duration(1 + len(batch)/optionsParallel)
 		opt := proc.CallOptions{Timeout: rounds*optionsTime + 3*time.Second, MaxAnswer: 4 << 20}
@@ -187,6 +188,24 @@ func sameServer(host, ours string, admin *Admin) bool {
 	}
 	adminHost, adminPort, err := net.SplitHostPort(admin.addr)
 	return err == nil && admin.net == "tcp" && loopback[adminHost] && port == adminPort
+}
+
+// doorOf is the way that PHP takes to a server that is ours (sameServer): the database
+// knows a user by the way it comes in.
+func doorOf(host string, admin *Admin) (network, addr string) {
+	name, port, socket := splitDBHost(host)
+	name = strings.Trim(name, "[]")
+	switch {
+	case socket != "":
+		return "unix", socket
+	case name == "" || strings.EqualFold(name, "localhost"):
+		// PHP takes its default socket, which is not ours to know; the administrator's leads
+		// to the same server.
+		return admin.net, admin.addr
+	case admin.net == "tcp" && !loopback[name]:
+		return admin.net, admin.addr
+	}
+	return "tcp", net.JoinHostPort(name, port)
 }
 
 var loopback = map[string]bool{"": true, "localhost": true, "127.0.0.1": true, "::1": true, "[::1]": true}

@@ -36,12 +36,12 @@ const (
 )
 
 type optionsRequest struct {
-	Net   string         `json:"net"`
-	Addr  string         `json:"addr"`
 	Sites []optionsQuery `json:"sites"`
 }
 
 type optionsQuery struct {
+	Net      string `json:"net"`
+	Addr     string `json:"addr"`
 	Name     string `json:"name"`
 	User     string `json:"user"`
 	Password string `json:"password"`
@@ -62,7 +62,7 @@ func childOptions(ctx context.Context, request optionsRequest) []siteOptions {
 	for range optionsParallel {
 		wg.Go(func() {
 			for i := range work {
-				answers[i] = askOptions(ctx, request.Net, request.Addr, request.Sites[i])
+				answers[i] = askOptions(ctx, request.Sites[i])
 			}
 		})
 	}
@@ -74,10 +74,10 @@ func childOptions(ctx context.Context, request optionsRequest) []siteOptions {
 	return answers
 }
 
-func askOptions(ctx context.Context, network, addr string, q optionsQuery) siteOptions {
+func askOptions(ctx context.Context, q optionsQuery) siteOptions {
 	ctx, cancel := context.WithTimeout(ctx, optionsTime)
 	defer cancel()
-	o, err := selectOptions(ctx, network, addr, q)
+	o, err := selectOptions(ctx, q)
 	if err != nil {
 		return siteOptions{Err: reasonOf(err)}
 	}
@@ -86,12 +86,12 @@ func askOptions(ctx context.Context, network, addr string, q optionsQuery) siteO
 
 var tablePattern = regexp.MustCompile(`^[A-Za-z0-9_]{0,64}$`)
 
-func selectOptions(ctx context.Context, network, addr string, q optionsQuery) (siteOptions, error) {
+func selectOptions(ctx context.Context, q optionsQuery) (siteOptions, error) {
 	if !tablePattern.MatchString(q.Prefix) {
 		return siteOptions{}, errors.New("table prefix has characters that WordPress refuses")
 	}
 	cfg := mysql.NewConfig()
-	cfg.Net, cfg.Addr, cfg.DBName, cfg.User, cfg.Passwd = network, addr, q.Name, q.User, q.Password
+	cfg.Net, cfg.Addr, cfg.DBName, cfg.User, cfg.Passwd = q.Net, q.Addr, q.Name, q.User, q.Password
 	setTimeouts(cfg, optionsTime, optionsTime)
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {

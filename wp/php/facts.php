@@ -60,7 +60,7 @@ call_user_func(
 				'package_language'  => isset( $wp_local_package ) ? $text( $wp_local_package ) : 'en_US',
 				'multisite'         => is_multisite(),
 				'subdomains'        => is_multisite() && is_subdomain_install(),
-				'blogs'             => is_multisite() ? (int) get_blog_count() : 1,
+				'blogs'             => is_multisite() ? (int) get_sites( array( 'count' => true ) ) : 1,
 			);
 		};
 
