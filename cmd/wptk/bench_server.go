@@ -167,7 +167,9 @@ func (cmd *progressServerCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w", cmd.Listen, err)
 	}
-	return boot.Serve(ctx, &http.Server{Handler: router, ReadHeaderTimeout: 5 * time.Second}, listener)
+	// The same time limits as the API's: a handler is compared, not a server.
+	return boot.Serve(ctx, &http.Server{Handler: router, ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}, listener)
 }
 
 // bareBody is as long as a real answer.

@@ -74,7 +74,7 @@ func (cmd *chaosInstallCmd) Run(ctx context.Context, a *app) (err error) {
 		return errors.Join(err, c.history.remove())
 	}
 	c.stack = newStack(c.state)
-	fmt.Fprintf(a.err, "seed %d\n", cmd.Seed)
+	c.narrate("seed %d", cmd.Seed)
 	rounds, failure := c.rounds(ctx, cmd.Rounds)
 	f := judge(cmd, rounds, failure == nil && c.allHeld())
 	if cmd.Keep || !f.Met {
@@ -86,9 +86,18 @@ func (cmd *chaosInstallCmd) Run(ctx context.Context, a *app) (err error) {
 	if f.Artefacts == "" {
 		failure = errors.Join(failure, c.history.remove())
 	} else {
-		fmt.Fprintf(a.err, "logs, journal and history.jsonl are kept in %s\n", f.Artefacts)
+		c.narrate("logs, journal and history.jsonl are kept in %s", f.Artefacts)
 	}
 	return errors.Join(a.measured(f, f.Met, "ROUND KILLED-AT RESUMED ENDED VERDICT", rows(rounds)), failure)
+}
+
+// narrate tells people what happens, beside the JSON when there is any.
+func (c *chaos) narrate(format string, args ...any) {
+	if c.json {
+		say(c.demo.err, format, args...)
+		return
+	}
+	say(c.out, format, args...)
 }
 
 // judge counts. Rounds in which the install was over before the kill are held to the

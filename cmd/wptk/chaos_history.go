@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -15,9 +16,11 @@ type history struct {
 	dir   string
 	began time.Time
 
-	mu   sync.Mutex
-	file *os.File
-	err  error // the first one of writing
+	mu    sync.Mutex
+	file  *os.File
+	err   error // the first one of writing
+	story map[int][]string
+	from  map[int]time.Time // when a round's op was accepted
 }
 
 // happening is one line of the history.
@@ -41,13 +44,14 @@ func newHistory() (*history, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("making the history: %w", err), os.RemoveAll(dir))
 	}
-	return &history{dir: dir, file: file, began: time.Now()}, nil
+	return &history{dir: dir, file: file, began: time.Now(), story: map[int][]string{}, from: map[int]time.Time{}}, nil
 }
 
 // note writes a line. That it cannot be written shows at the end.
 func (h *history) note(what happening) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.tell(what)
 	what.Millis = figure(milliseconds(time.Since(h.began)))
 	if what.Seen != nil {
 		seen := *what.Seen
@@ -61,6 +65,37 @@ func (h *history) note(what happening) {
 	if err != nil && h.err == nil {
 		h.err = fmt.Errorf("writing the history: %w", err)
 	}
+}
+
+// tell adds to the story of a round what a reader wants to know of it.
+func (h *history) tell(what happening) {
+	var text string
+	switch seen := what.Seen; {
+	case what.What == "accepted":
+		h.from[what.Round] = time.Now()
+		text = "accepted"
+	case what.What == "kill":
+		text = "KILL -9"
+	case what.What == "start":
+		text = "worker started"
+	case what.Problem != "":
+		text = "BROKEN " + what.Problem
+	case seen != nil && seen.Done:
+		text = string(seen.Status)
+	case seen != nil && seen.Step != "":
+		text = fmt.Sprintf("%s %d%% (attempt %d)", seen.Step, seen.Progress, seen.Attempt)
+	default:
+		return
+	}
+	at := seconds(time.Since(h.from[what.Round]))
+	h.story[what.Round] = append(h.story[what.Round], at+" "+clean(text))
+}
+
+// of is the story of a round on one line.
+func (h *history) of(round int) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.Join(h.story[round], " · ")
 }
 
 // close answers the first error of all notes.

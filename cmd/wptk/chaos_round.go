@@ -51,19 +51,15 @@ func (c *chaos) rounds(ctx context.Context, n int) ([]*round, error) {
 		if err != nil {
 			return all, fmt.Errorf("round %d: %w", number, err)
 		}
-		switch {
-		case number < measured:
-			c.length = r.took
-			if len(r.broken) > 0 {
-				return all, fmt.Errorf("an install that nobody disturbed failed: %v", r.broken)
-			}
-			fmt.Fprintf(c.err, "undisturbed: %s\n", seconds(r.took))
-		case len(r.kills) > 0:
-			hit++
-			fallthrough
-		default:
-			fmt.Fprintf(c.err, "round %d: %d kills, %s after %s, %d promises broken\n", number, len(r.kills), r.last.Status, seconds(r.took), len(r.broken))
+		if number < measured && len(r.broken) > 0 {
+			return all, fmt.Errorf("an install that nobody disturbed failed: %v", r.broken)
 		}
+		if len(r.kills) > 0 {
+			hit++
+		} else {
+			c.length = r.took // also of one that was over before its kill: the machine is faster now
+		}
+		c.narrate("round %d: %s", number, c.history.of(number))
 	}
 	return all, c.stillFinal(ctx, all)
 }
