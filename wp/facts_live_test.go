@@ -131,10 +131,11 @@ var foreign = []struct {
 				t.Errorf("%+v %+v", d, d.Database)
 			}
 		}},
-	{name: "iffy", path: "public_html", list: StatusUnreadable, reason: "computes",
+	{name: "iffy", path: "public_html", list: StatusUnreadable, reason: "is not a plain value",
 		spoil: func(t *testing.T, a adopted, s Site) {
 			c := a.config(t, s)
-			a.edit(t, s, "wp-config.php", "<?php", "<?php\nif ( ! getenv( 'STAGING' ) ) {\n\tdefine( 'DB_NAME', '"+c.DBName+"' );\n} else {\n\tdefine( 'DB_NAME', 'staging' );\n}")
+			define := "define( 'DB_NAME', '" + c.DBName + "' );"
+			a.edit(t, s, "wp-config.php", define, "if ( ! getenv( 'STAGING' ) ) {\n\t"+define+"\n} else {\n\tdefine( 'DB_NAME', 'staging' );\n}")
 		},
 		examine: func(t *testing.T, d Details) {
 			if d.Status != StatusOK || d.Options.BlogName != "Site of iffy" {
