@@ -64,7 +64,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// request is one call of the API; path begins with / and is below /api/v1.
+// request is one call of the API; path begins with /, is below /api/v1 and escaped.
 type request struct {
 	method, path string
 	query        url.Values
@@ -141,8 +141,10 @@ func decode(raw []byte, into any) error {
 }
 
 func (c *client) once(ctx context.Context, r request, body []byte, idempotency string) (answer, error) {
-	u := *c.base
-	u.Path += apiRoot + r.path
+	u, err := url.Parse(c.base.String() + apiRoot + r.path) // keeps what is escaped in it
+	if err != nil {
+		return answer{}, fmt.Errorf("making request: %w", err)
+	}
 	u.RawQuery = r.query.Encode()
 	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), bytes.NewReader(body))
 	if err != nil {
