@@ -169,7 +169,7 @@ func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// scriptKeys answers the first two keys of EVAL(SHA) script numkeys key key ….
+// scriptKeys answers the first two keys of EVAL(SHA) script numkeys key1 key2 ….
 func scriptKeys(cmd redis.Cmder) (k1, k2 string, ok bool) {
 	if name := cmd.Name(); name != "evalsha" && name != "eval" {
 		return "", "", false

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"time"
 
@@ -64,8 +63,7 @@ func RequestHash(method, path string, body []byte) string {
 	}
 	h := sha256.New()
 	for _, part := range []string{method, path, string(canonical)} {
-		fmt.Fprintf(h, "%d:", len(part)) // no two triples look the same
-		io.WriteString(h, part)
+		fmt.Fprintf(h, "%d:%s", len(part), part) // no two triples look the same
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

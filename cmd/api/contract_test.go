@@ -135,7 +135,7 @@ func TestBodyOfUnknownLengthIsCutAtTheLimit(t *testing.T) {
 	k := newKit(t)
 	for _, key := range []string{"", "k"} {
 		body := strings.NewReader(goodInstall + `,"theme":"` + strings.Repeat("x", 1<<20) + `"}`)
-		req, err := http.NewRequestWithContext(t.Context(), "POST", k.api.URL+"/api/v1/wordpress/install", io.MultiReader(body))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, k.api.URL+"/api/v1/wordpress/install", io.MultiReader(body))
 		must(t, err)
 		req.Header.Set("Authorization", "Bearer "+k.alice)
 		req.Header.Set("Content-Type", "application/json")
@@ -143,7 +143,7 @@ func TestBodyOfUnknownLengthIsCutAtTheLimit(t *testing.T) {
 		res, err := http.DefaultClient.Do(req)
 		must(t, err)
 		defer res.Body.Close()
-		if raw, err := io.ReadAll(res.Body); res.StatusCode != 413 || !strings.Contains(string(raw), "PAYLOAD_TOO_LARGE") {
+		if raw, err := io.ReadAll(res.Body); res.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(string(raw), "PAYLOAD_TOO_LARGE") {
 			t.Errorf("key %q: %d %s %v", key, res.StatusCode, raw, err)
 		}
 	}
@@ -351,7 +351,7 @@ func TestNewDomainIsFoundByAScan(t *testing.T) {
 		case <-t.Context().Done():
 			return
 		}
-		k.node.PublishDomains(t.Context(), []queue.Domain{{Node: "n1", Account: "alice", Domain: "new.com"}}) //nolint:errcheck // shows below
+		k.node.PublishDomains(t.Context(), []queue.Domain{{Node: "n1", Account: "alice", Domain: "new.com"}})
 	}()
 	got := k.call(k.alice, "POST", "/api/v1/wordpress/install", strings.Replace(goodInstall, "blog.com", "new.com", 1)+"}")
 	if got.status != http.StatusAccepted {

@@ -41,7 +41,7 @@ func viewSite(s queue.Site) installation {
 		SiteURL: s.URL, AdminURL: s.AdminURL, DBName: s.DBName, DBUser: s.DBUser, DBHost: s.DBHost,
 		TablePrefix: s.TablePrefix, Debug: s.Debug, Multisite: s.Multisite,
 		Node: s.Node, Account: s.Account, PHPVersion: s.PHPVersion, Status: string(s.Status), Reason: s.Reason,
-		Source: string(s.Source), UpdatedAt: stamp(s.UpdatedAt),
+		Source: s.Source, UpdatedAt: stamp(s.UpdatedAt),
 	}
 }
 

@@ -121,6 +121,6 @@ func command(ctx context.Context, s *Server, args ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer r.Close()
+	defer r.Close() //nolint:errcheck // read to the end or failed
 	return r.do(args...)
 }

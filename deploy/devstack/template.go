@@ -93,7 +93,7 @@ func keepTemplate(from, template string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(making)
+	defer os.RemoveAll(making) //nolint:errcheck // what a failed start leaves, the next removes
 	tree := filepath.Join(making, "db")
 	if err := copyTree(from, tree, owner{}); err != nil {
 		return err

@@ -123,7 +123,7 @@ func flush(server *Server, db int) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer r.Close() //nolint:errcheck // read to the end or failed
 	if _, err := r.do("SELECT", fmt.Sprint(db)); err != nil {
 		return err
 	}

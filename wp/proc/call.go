@@ -40,7 +40,7 @@ const (
 	maxCallStderr   = 8 << 10
 )
 
-// ErrAnswerTooLarge: the function's answer was longer than CallOptions.MaxAnswer.
+// ErrAnswerTooLarge says that the function's answer was longer than CallOptions.MaxAnswer.
 var ErrAnswerTooLarge = errors.New("answer too large")
 
 var registry = map[string]Func{}

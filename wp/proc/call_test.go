@@ -77,7 +77,7 @@ func TestErrorsKeepTheirMeaningAcrossACall(t *testing.T) {
 		if !ok || !errors.Is(err, want) || strings.ContainsRune(err.Error(), 0x1b) {
 			t.Errorf("%v came back as %q (%+v)", errno, err, remote)
 		}
-		if want != fs.ErrExist && errors.Is(err, fs.ErrExist) {
+		if !errors.Is(want, fs.ErrExist) && errors.Is(err, fs.ErrExist) {
 			t.Errorf("%v matches fs.ErrExist too", errno)
 		}
 	}

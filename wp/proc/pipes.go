@@ -162,8 +162,8 @@ func (o outPipe) copy() error {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			slog.Warn("output pipe is held open by a process outside the run", "path", o.name)
 		}
-		if err != nil {
-			return nil
+		if err != nil { // the end of the pipe, or drained
+			return nil //nolint:nilerr // see above: how reading ends is not the writer's error
 		}
 	}
 }

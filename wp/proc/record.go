@@ -138,7 +138,10 @@ func (r Record) owns(pid int) bool {
 }
 
 func (r Record) killSession(patience time.Duration) error {
-	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+	// Nothing tells when a process that is no child of ours is gone.
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
 		left, err := r.session()
 		if err != nil || len(left) == 0 {
 			return err

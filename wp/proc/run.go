@@ -200,7 +200,7 @@ func (p *Process) watch(ctx context.Context) {
 		if errors.Is(cause, context.DeadlineExceeded) {
 			reason = ReasonTimeout
 		}
-		if why := context.Cause(ctx); why != cause {
+		if why := context.Cause(ctx); !errors.Is(why, cause) {
 			cause = fmt.Errorf("%w: %w", cause, why)
 		}
 		p.stop(reason, cause, p.grace)

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -51,14 +52,14 @@ func verifySandbox(o *order) error {
 			return fmt.Errorf("uid %v gid %v: %w", uid, gid, unix.EPERM)
 		}
 		if groups, err := unix.Getgroups(); err != nil || len(groups) > 0 {
-			return fmt.Errorf("groups %v (%v): %w", groups, err, unix.EPERM)
+			return fmt.Errorf("groups %v: %w", groups, errors.Join(err, unix.EPERM))
 		}
 	}
 	if !o.Sandbox {
 		return nil
 	}
 	if nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err != nil || nnp != 1 {
-		return fmt.Errorf("no-new-privs %d (%v): %w", nnp, err, unix.EPERM)
+		return fmt.Errorf("no-new-privs %d: %w", nnp, errors.Join(err, unix.EPERM))
 	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var caps [2]unix.CapUserData

@@ -55,7 +55,7 @@ func create(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
+	defer os.Remove(tmp.Name()) //nolint:errcheck // a private file more, at worst
 	if _, err := tmp.WriteString(identity.String() + "\n"); err != nil {
 		return errors.Join(err, tmp.Close())
 	}
