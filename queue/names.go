@@ -20,6 +20,7 @@ func (n names) op(id string) string        { return n.shardPrefix("op:", shardOf
 func (n names) events(id string) string    { return n.op(id) + ":ev" }
 func (n names) log(id string) string       { return n.op(id) + ":log" }
 func (n names) site(id string) string      { return n.shardPrefix("site:", shardOf(id)) + id }
+func (n names) details(id string) string   { return n.shardPrefix("det:", shardOf(id)) + id }
 func (n names) last(site string) string    { return n.shardPrefix("last:", shardOf(site)) + site }
 func (n names) fifo(site string) string    { return n.shardPrefix("fifo:", shardOf(site)) + site }
 func (n names) outbox(shard string) string { return n.prefix + "outbox:{" + shard + "}" }

@@ -43,6 +43,8 @@ type Node struct {
 	draining atomic.Bool
 	scanned  atomic.Int64 // when the last whole scan began, Unix ms by our clock; 0 = never
 
+	counts atomic.Value // string; the counts by status that are published, "" = not known
+
 	domains inventory
 	sites   inventory
 	rescan  chan struct{}
@@ -126,6 +128,7 @@ func (n *Node) beat(ctx context.Context, registered *bool) error {
 		*registered = false
 		n.domains.forget()
 		n.sites.forget()
+		n.counts.Store("")
 		n.ringRescan()
 	}
 	if *registered {

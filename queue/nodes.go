@@ -36,6 +36,8 @@ type NodeInfo struct {
 	Scanned   time.Time // when the last whole scan of its disks began; zero = none yet
 	Running   int       // ops being run
 	Sites     int       // installs in its inventory
+	// Statuses counts them by status, as of the last scan.
+	Statuses map[SiteStatus]int
 }
 
 // Nodes lists every node that ever registered, by name.
@@ -95,6 +97,11 @@ func decodeNode(id string, fields map[string]string, now time.Time) (NodeInfo, e
 		}
 	}
 	info.ID = id
+	if text := fields["statuses"]; text != "" {
+		if err := json.Unmarshal([]byte(text), &info.Statuses); err != nil {
+			return NodeInfo{}, fmt.Errorf("decoding counts of node %s: %w", id, err)
+		}
+	}
 	number := func(field string) int64 { v, _ := strconv.ParseInt(fields[field], 10, 64); return v }
 	info.Running = int(number("running"))
 	if ms := number("beat"); ms > 0 {

@@ -24,7 +24,7 @@ type SiteStatus string
 const (
 	SiteOK         SiteStatus = "ok"
 	SiteBroken     SiteStatus = "broken"     // WordPress is there and does not work
-	SiteSuspended  SiteStatus = "suspended"  //
+	SiteSuspended  SiteStatus = "suspended"  // closed on purpose
 	SiteUnreadable SiteStatus = "unreadable" // its configuration could not be read
 )
 
@@ -91,7 +91,31 @@ func (n *Node) PublishSites(ctx context.Context, began time.Time, sites []Site) 
 	if err := n.sites.publish(ctx, n.rdb, found, shelf); err != nil {
 		return fmt.Errorf("publishing sites of node: %w", err)
 	}
+	if err := n.publishCounts(ctx, sites); err != nil {
+		return err
+	}
 	n.scanned.Store(began.UnixMilli())
+	return nil
+}
+
+// publishCounts tells the fleet how many installs the node has of each status, so that
+// nobody has to walk them all to know.
+func (n *Node) publishCounts(ctx context.Context, sites []Site) error {
+	counts := map[SiteStatus]int{}
+	for _, site := range sites {
+		counts[site.Status]++
+	}
+	text, err := json.Marshal(counts)
+	if err != nil {
+		return fmt.Errorf("encoding counts: %w", err)
+	}
+	if n.counts.Load() == string(text) {
+		return nil
+	}
+	if err := n.rdb.HSet(ctx, n.names.node(n.config.ID), "statuses", text).Err(); err != nil {
+		return fmt.Errorf("publishing counts of node: %w", err)
+	}
+	n.counts.Store(string(text))
 	return nil
 }
 
@@ -173,6 +197,7 @@ func (s siteShelf) drop(ctx context.Context, removals map[string]string) ([]stri
 	}
 	_, err = s.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for _, id := range gone {
+			pipe.Del(ctx, s.names.details(id))
 			account, member, ok := strings.Cut(removals[id], "\n")
 			if !ok {
 				continue // never was in the indexes
