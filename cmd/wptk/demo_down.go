@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/wispanel/wptk/deploy/devstack"
 )
 
 // downPatience bounds taking everything down.
@@ -36,7 +38,7 @@ func (d *demo) down(keepLogs bool) error {
 	if d.root {
 		d.check("no_user_left", "", d.usersLeft())
 	}
-	d.check("no_database_left", "", d.databaseLeft(ctx))
+	d.check("no_database_left", "", d.databaseLeft())
 	d.check("no_folder_left", "", gone(d.state.data.Dir))
 	if err != nil {
 		return err // the state stays: the next start tries again
@@ -63,14 +65,24 @@ func (s *stack) stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// processesLeft looks for children of ours, for processes of the tenants, and for ones
-// that mention the run's folder.
+// processesLeft looks whether a process that was started still lives, and for others:
+// of the tenants, and ones that mention the run's folder.
 func (d *demo) processesLeft() error {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return fmt.Errorf("listing processes: %w", err)
 	}
 	var left []string
+	for _, r := range d.state.data.Runs {
+		if r.Alive() {
+			left = append(left, fmt.Sprintf("%d (started by the run)", r.PID))
+		}
+	}
+	for _, server := range []*devstack.Server{d.stack.redis, d.stack.mariadb} {
+		if server != nil && server.PID() != 0 {
+			left = append(left, fmt.Sprintf("%d (a server)", server.PID()))
+		}
+	}
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil || pid == os.Getpid() {
@@ -102,14 +114,6 @@ func (d *demo) isOurs(pid int) string {
 	if cmd, err := os.ReadFile(filepath.Join(dir, "cmdline")); err == nil && strings.Contains(string(cmd), d.state.data.Dir) {
 		return "in the run's folder"
 	}
-	// Field 4 is the parent; the name in field 2 may hold anything, so count from its end.
-	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
-	if err != nil {
-		return ""
-	}
-	if f := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])); len(f) > 1 && f[1] == strconv.Itoa(os.Getpid()) {
-		return "a child"
-	}
 	return ""
 }
 
@@ -122,13 +126,10 @@ func (d *demo) usersLeft() error {
 	return nil
 }
 
-// databaseLeft checks that the server and its data are gone, and the databases with them.
-func (d *demo) databaseLeft(context.Context) error {
+// databaseLeft checks that the server's data are gone, and the databases with them.
+func (d *demo) databaseLeft() error {
 	if d.stack.mariadb == nil {
 		return nil
-	}
-	if pid := d.stack.mariadb.PID(); pid != 0 {
-		return fmt.Errorf("the server still runs as process %d", pid)
 	}
 	return gone(d.stack.mariadb.Dir)
 }
