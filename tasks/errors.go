@@ -16,6 +16,7 @@ const (
 	CodeTargetNotEmpty     = "target_not_empty"
 	CodeUnknownDomain      = "unknown_domain"
 	CodeWordPressExists    = "wordpress_exists"
+	CodeNoWordPress        = "no_wordpress"
 	CodePackageUnavailable = "package_unavailable"
 	CodeDatabaseExists     = "database_exists"
 	CodeDatabaseError      = "database_error"

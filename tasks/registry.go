@@ -10,6 +10,7 @@ import (
 // one line here.
 var specs = []Spec{
 	installSpec,
+	siteInspectSpec,
 }
 
 // Lookup finds the spec of a kind.

@@ -26,6 +26,10 @@ type Run struct {
 	// writes to it has redacted it.
 	Log func(line string)
 
+	// Inspected is what an op has read about the whole install, for the inventory. It does
+	// not outlive a crash: then it is read again.
+	Inspected *wp.Details
+
 	mu     sync.Mutex // a step may have goroutines of its own
 	state  map[string]string
 	append func(Entry) error
