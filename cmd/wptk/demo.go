@@ -41,24 +41,23 @@ func (cmd *demoCmd) Run(ctx context.Context, a *app) (err error) {
 	d.state = state
 	d.stack = newStack(state)
 	failure := d.upAndChecked(ctx)
-	if failure == nil && d.allHeld() {
-		d.guide(cmd.Once)
-		if !cmd.Once {
-			failure = d.stack.untilDone(ctx)
-		}
+	if failure == nil && d.allHeld() && !cmd.Once {
+		d.guide()
+		failure = d.stack.untilDone(ctx)
 	}
-	interrupted := ctx.Err() != nil
-	if failure != nil || !d.allHeld() {
+	interrupted := errors.Is(failure, context.Canceled) && ctx.Err() != nil
+	bad := !interrupted && (failure != nil || !d.allHeld())
+	if bad {
 		d.showLogs(failure)
 	}
-	if err := d.down(cmd.Keep || failure != nil || !d.allHeld()); err != nil {
+	if err := d.down(cmd.Keep || bad); err != nil {
 		failure = errors.Join(failure, err)
 	}
 	if err := d.figures(failure == nil); err != nil {
 		return err
 	}
 	switch {
-	case interrupted && errors.Is(failure, context.Canceled):
+	case interrupted:
 		return &exitError{exitInterrupted, nil}
 	case failure != nil:
 		return failure

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"math"
 	"sync"
 	"time"
@@ -62,6 +64,9 @@ var labels = map[string]string{
 
 // check notes whether one promise held; err says why not.
 func (f *findings) check(name, site string, err error) {
+	if errors.Is(err, context.Canceled) {
+		return // interrupted by the user: neither held nor broken
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.cases++
@@ -118,11 +123,12 @@ func (f *findings) operation(s *demoSite) {
 		Type      string         `json:"type"`
 		Site      string         `json:"site"`
 		Node      string         `json:"node"`
+		Account   string         `json:"account"`
 		Status    tasks.State    `json:"status"`
 		Steps     int            `json:"steps"`
 		Seconds   float64        `json:"seconds"`
 		Error     *tasks.Failure `json:"error,omitempty"`
-	}{op.OperationID, op.Type, op.Domain, s.node, op.Status, op.StepsTotal, inSeconds(op.elapsed(time.Now())), op.Error})
+	}{op.OperationID, op.Type, op.Domain, s.node, s.account, op.Status, op.StepsTotal, inSeconds(op.elapsed(time.Now())), op.Error})
 }
 
 // figures is the last line of the run.

@@ -6,14 +6,11 @@ import (
 )
 
 // guide tells people what there is now and what they can try.
-func (d *demo) guide(once bool) {
+func (d *demo) guide() {
 	d.tell("")
 	for _, s := range d.sites {
 		d.tell("  %s   user %s   password %s", s.url(), clean(s.result.AdminUser), clean(s.result.AdminPassword))
 		d.tell("  %s   node %s, account %s", strings.Repeat(" ", len(s.url())), s.node, s.account)
-	}
-	if once {
-		return
 	}
 	alpha := d.sites[0]
 	where := ""

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,7 +67,8 @@ func (d *lines) show(op operation, _ []byte) error {
 	case op.Stalled:
 		text += " (stalled: no news from node " + clean(op.Node) + ")"
 	}
-	say(d.out, "%s  %-9s %3d%%  %s  %s", op.label(), op.Status, op.Progress, clock(op.elapsed(d.now())), text)
+	line := fmt.Sprintf("%s  %-9s %3d%%  %s  %s", op.label(), op.Status, op.Progress, clock(op.elapsed(d.now())), text)
+	say(d.out, "%s", strings.TrimSpace(line))
 	return nil
 }
 
