@@ -40,15 +40,18 @@ func (r *configReader) doubt() {
 	switch {
 	case t.kind == phpClose && strings.Contains(t.text, "<?"):
 		r.complicated("a short open tag")
-	case t.kind == phpText && decisive[t.text] && !r.inDefined():
+	case t.kind == phpText && r.watch[t.text] && !r.inDefined():
 		r.complicated(t.text + " is not a plain value")
 	case t.kind == phpText && call, t.kind == phpVar && call, t.kind == phpMixed && call, (t.is(")") || t.is("]") || t.is("}")) && call:
 		r.complicated("calls a computed function")
 	case t.kind == phpVar && (t.text == "table_prefix" || t.text == "GLOBALS"), t.is("$"):
-		r.complicated("$table_prefix is not a plain value")
+		if !r.lenient { // no constant comes of it
+			r.complicated("$table_prefix is not a plain value")
+		}
 	case t.kind != phpIdent:
-	case decisive[t.text] && before.word("const"):
+	case r.watch[t.text] && before.word("const"):
 		r.complicated(t.text + " is not a plain value")
+	case r.lenient && r.elseBlock():
 	case suspicious[strings.ToLower(t.text)]:
 		r.complicated("uses " + strings.ToLower(t.text))
 	case t.word("define") && (!call || r.peek(2).kind != phpText || !r.peek(3).is(",")):
@@ -56,6 +59,13 @@ func (r *configReader) doubt() {
 	case call && (!harmless[strings.ToLower(strings.TrimPrefix(t.text, `\`))] || before.is(":") || before.is(">")):
 		r.complicated("calls a function of its own")
 	}
+}
+
+// elseBlock reports an else or elseif with a block in braces, which holds no
+// statement that would be read as one of the top level.
+func (r *configReader) elseBlock() bool {
+	next := r.peek(1)
+	return r.peek(0).word("else") && (next.is("{") || next.word("if")) || r.peek(0).word("elseif") && next.is("(")
 }
 
 // inDefined reports defined( 'NAME' ), which only asks.

@@ -50,22 +50,33 @@ type phpLexer struct {
 // lexPHP reads a whole file. The text before the first <?php is one phpClose,
 // if there is any.
 func lexPHP(src string) ([]phpToken, error) {
+	tokens, _, err := lexPHPSpans(src)
+	return tokens, err
+}
+
+// phpSpan is where a token stands: src[start:end].
+type phpSpan struct{ start, end int }
+
+// lexPHPSpans is lexPHP, with the place of every token.
+func lexPHPSpans(src string) ([]phpToken, []phpSpan, error) {
 	l := &phpLexer{src: src}
-	tokens := make([]phpToken, 0, len(src)/6)
+	tokens, spans := make([]phpToken, 0, len(src)/6), make([]phpSpan, 0, len(src)/6)
 	if text := l.inlineText(); text != "" {
-		tokens = append(tokens, phpToken{phpClose, text})
+		tokens, spans = append(tokens, phpToken{phpClose, text}), append(spans, phpSpan{0, l.pos})
 	}
 	for {
+		l.skipBlank()
+		start := l.pos
 		t, err := l.next()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if t.kind == phpEnd {
-			return tokens, nil
+			return tokens, spans, nil
 		}
-		tokens = append(tokens, t)
+		tokens, spans = append(tokens, t), append(spans, phpSpan{start, l.pos})
 		if t.word("__halt_compiler") { // the rest is data
-			return tokens, nil
+			return tokens, spans, nil
 		}
 	}
 }

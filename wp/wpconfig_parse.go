@@ -64,7 +64,7 @@ func ParseConfig(src []byte) (Config, error) {
 	if len(tokens) == 0 || len(tokens) == 1 && tokens[0].kind == phpClose {
 		return Config{}, fmt.Errorf("%w: no PHP in it", ErrNotConfig)
 	}
-	r := &configReader{tokens: tokens, constants: map[string]phpValue{}}
+	r := &configReader{tokens: tokens, watch: decisive, constants: map[string]phpValue{}}
 	for r.peek(0).kind != phpEnd && !r.done {
 		r.statement()
 	}
@@ -104,6 +104,8 @@ type phpValue struct {
 	text   string
 	isText bool
 	set    bool
+
+	from, to int // tokens of the literal: tokens[from:to]
 }
 
 // truthy is PHP's idea of true: the text "false" is.
@@ -112,6 +114,8 @@ func (v phpValue) truthy() bool { return v.text != "" && v.text != "0" }
 type configReader struct {
 	tokens    []phpToken
 	pos       int
+	watch     map[string]bool // the constants whose values have to be certain
+	lenient   bool            // only watched constants matter: see ConfigEdit
 	constants map[string]phpValue
 	prefix    phpValue
 	why       string
@@ -205,10 +209,21 @@ func (r *configReader) defineCall() (string, phpValue, bool) {
 			return "", phpValue{}, false
 		}
 	}
+	r.disguised(name.text)
 	if r.peek(0).is(",") { // trailing comma
 		r.pos++
 	}
 	return name.text, value, r.punct(")")
+}
+
+// disguised is told of a name that some PHP takes for a watched one: before
+// PHP 8 a third argument made a constant of every spelling.
+func (r *configReader) disguised(name string) {
+	for watched := range r.watch {
+		if name != watched && strings.EqualFold(strings.TrimLeft(name, `\`), watched) {
+			r.complicated(watched + " is defined under another spelling")
+		}
+	}
 }
 
 // set keeps the first definition, as PHP does (with a warning).
@@ -303,7 +318,7 @@ func (r *configReader) definedCall() (string, bool) {
 		return "", false
 	}
 	name := r.take()
-	return name.text, name.kind == phpText && decisive[name.text] && r.punct(")")
+	return name.text, name.kind == phpText && r.watch[name.text] && r.punct(")")
 }
 
 // orDefine: defined( 'NAME' ) || define( 'NAME', literal );
@@ -354,8 +369,12 @@ func (r *configReader) literal() (phpValue, bool) {
 		minus = "-"
 		r.pos++
 	}
+	from := r.pos
+	if minus != "" {
+		from--
+	}
 	t := r.take()
-	v := phpValue{text: t.text, isText: t.kind == phpText, set: true}
+	v := phpValue{text: t.text, isText: t.kind == phpText, set: true, from: from}
 	switch {
 	case t.kind == phpText:
 	case t.kind == phpNumber && plainInteger.MatchString(t.text):
@@ -373,5 +392,6 @@ func (r *configReader) literal() (phpValue, bool) {
 		v.text += r.peek(1).text
 		r.pos += 2
 	}
+	v.to = r.pos
 	return v, true
 }
