@@ -41,6 +41,9 @@ func (h *Host) Examine(ctx context.Context, site Site) (Details, error) {
 	if err != nil {
 		return Details{}, err
 	}
+	if o := d.Options; o != nil {
+		o.Home, o.SiteURL = cleanURL(o.Home), cleanURL(o.SiteURL)
+	}
 	if d.Core == nil { // what the files say is better than nothing
 		d.Core = &CoreFacts{Version: facts[0].Version, Multisite: facts[0].Multisite}
 	}

@@ -16,13 +16,13 @@ import (
 // handler runs ops: it finds the site on this node's disks, locks it, and has the
 // steps executed over the journal.
 type handler struct {
-	state   *state
-	runs    *runs
-	host    *wp.Host
-	journal *tasks.FileJournal
-	metrics *queue.Metrics
-	refresh func(context.Context, wp.Site) error // lists an install anew
-	log     *slog.Logger
+	state     *state
+	runs      *runs
+	host      *wp.Host
+	journal   *tasks.FileJournal
+	metrics   *queue.Metrics
+	inventory *inventory
+	log       *slog.Logger
 }
 
 func (h *handler) queueHandler() queue.Handler {
@@ -47,17 +47,16 @@ func (h *handler) run(ctx context.Context, op tasks.Op, rec *queue.Recorder) (ta
 		return tasks.Outcome{}, err
 	}
 	defer lock.Close()
-	site, missing := h.find(op.Site)
+	defer h.inventory.inspector.pause()()
+	run := &tasks.Run{Op: op, Host: h.host, Open: h.state.key.Open, Log: rec.Log}
+	run.Site, run.Missing = h.find(op)
 	started := &opRuns{runs: h.runs}
 	defer started.forget()
 	ctx = wp.WithRun(ctx, wp.RunHooks{Log: rec.Log, Keep: []*os.File{lock}, Started: started.started})
 	began := time.Now()
 	outcome, err := tasks.Execute(ctx, tasks.ExecuteConfig{
 		Op: op, Spec: spec, Task: task, Journal: h.journal, Log: log,
-		Run: &tasks.Run{
-			Op: op, Host: h.host, Site: site, Missing: missing,
-			Open: h.state.key.Open, Log: rec.Log,
-		},
+		Run: run,
 		Report: func(e tasks.Event) {
 			if err := rec.Progress(ctx, e); err != nil {
 				log.Warn("reporting progress", "err", err)
@@ -68,9 +67,10 @@ func (h *handler) run(ctx context.Context, op tasks.Op, rec *queue.Recorder) (ta
 		Stop:      rec.Stopping(),
 	})
 	log.Info("attempt ended", "state", outcome.State, "took", time.Since(began), "err", err)
-	if err == nil && (outcome.State == tasks.Succeeded || outcome.State == tasks.Unverified) {
-		// Before the outcome is told: who sees it may list the install.
-		if err := h.refresh(ctx, site); err != nil {
+	if err == nil {
+		// Before the outcome is told: who sees it may list the install. What failed may
+		// have changed something as well.
+		if err := h.inventory.after(ctx, op, outcome.State, run); err != nil {
 			log.Warn("listing install; the next scan will", "err", err)
 		}
 	}
@@ -78,7 +78,15 @@ func (h *handler) run(ctx context.Context, op tasks.Op, rec *queue.Recorder) (ta
 }
 
 // find leads an op's names to a site on this node.
-func (h *handler) find(ref tasks.SiteRef) (wp.Site, error) {
+func (h *handler) find(op tasks.Op) (wp.Site, error) {
+	site, err := h.locate(op.Site)
+	if err != nil || op.Kind == kindInstall { // a new install gets the node's form of address
+		return site, err
+	}
+	return h.inventory.memory.addressed(site), nil
+}
+
+func (h *handler) locate(ref tasks.SiteRef) (wp.Site, error) {
 	if id := tasks.SiteID(h.host.Node, ref.Account, ref.Domain, ref.Path); id != ref.ID {
 		return wp.Site{}, fmt.Errorf("finding site: %s is %s on this node, not %s", ref.Domain, id, ref.ID)
 	}

@@ -78,17 +78,34 @@ type worker struct {
 }
 
 func (w *worker) serve(ctx context.Context, info wp.Info, h *handler) error {
-	inv := &inventory{host: w.host, node: w.node, phpVersion: info.PHP, every: w.cfg.ScanInterval, log: w.log}
-	h.refresh = inv.refresh
+	inv := w.inventory(info, h)
+	h.inventory = inv
 	w.log.Info("serving", "php", info.PHP, "wp_cli", info.WPCLI, "packages", w.cfg.Packages)
 	return boot.Together(ctx,
 		w.node.Run,
 		inv.run,
+		inv.inspector.run,
 		func(ctx context.Context) error { return w.node.Serve(ctx, h.queueHandler()) },
 		func(ctx context.Context) error {
 			return boot.ServeMetrics(ctx, w.log, w.cfg.MetricsListen, w.reg, w.healthy)
 		},
 	)
+}
+
+func (w *worker) inventory(info wp.Info, h *handler) *inventory {
+	inv := &inventory{host: w.host, node: w.node, phpVersion: info.PHP, every: w.cfg.ScanInterval, log: w.log,
+		memory: newMemory(), inspector: newInspector(w.log)}
+	inv.inspector.recall, inv.inspector.keep, inv.inspector.draining = inv.memory.get, inv.keep, w.node.Draining
+	inv.inspector.examine = func(ctx context.Context, ref tasks.SiteRef) (wp.Details, error) {
+		site, err := h.locate(ref)
+		if err != nil {
+			return wp.Details{}, err
+		}
+		started := &opRuns{runs: h.runs}
+		defer started.forget()
+		return w.host.Examine(wp.WithRun(ctx, wp.RunHooks{Started: started.started}), inv.memory.addressed(site))
+	}
+	return inv
 }
 
 // healthy says what keeps the node from working.
