@@ -91,6 +91,9 @@ func never(finding) bool { return false }
 
 // The end-to-end test: real Redis, MariaDB, API, workers, WP-CLI, WordPress and PHP.
 func TestDemoOnceInstallsTwoRealSitesAndLeavesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts every server there is")
+	}
 	p, lines := startDemo(t, "--once")
 	all := findingsUntil(t, lines, never)
 	state, err := p.Wait()
@@ -127,6 +130,9 @@ func TestDemoOnceInstallsTwoRealSitesAndLeavesNothing(t *testing.T) {
 }
 
 func TestNextDemoCleansUpAfterAKilledOne(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts every server there is")
+	}
 	p, lines := startDemo(t)
 	all := findingsUntil(t, lines, func(f finding) bool { return f.Check == "nodes_up" })
 	if len(all) == 0 || !all[len(all)-1].OK {
