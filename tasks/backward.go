@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 )
@@ -83,10 +84,14 @@ func (x *execution) giveUp(step Step, err error) error {
 // failure is the outcome of an op that went backwards.
 func (x *execution) failure() Outcome {
 	f := *x.rollback.Failure
+	var part json.RawMessage
+	if x.Run.keptPart() {
+		part = json.RawMessage(x.Run.Get(resultKey))
+	}
 	if len(x.left) == 0 {
-		return Outcome{State: x.rollback.State, Error: &f}
+		return Outcome{State: x.rollback.State, Result: part, Error: &f}
 	}
 	f.Hint = strings.TrimSpace(f.Hint + " Not everything could be taken back; look after what these steps made: " +
 		strings.Join(x.left, ", ") + ".")
-	return Outcome{State: Failed, Error: &f}
+	return Outcome{State: Failed, Result: part, Error: &f}
 }

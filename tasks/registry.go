@@ -11,6 +11,8 @@ import (
 var specs = []Spec{
 	installSpec,
 	siteInspectSpec,
+	pluginInstallSpec, pluginActivateSpec, pluginDeactivateSpec, pluginUpdateSpec, pluginDeleteSpec,
+	themeInstallSpec, themeActivateSpec, themeDeactivateSpec, themeUpdateSpec, themeDeleteSpec,
 }
 
 // Lookup finds the spec of a kind.

@@ -93,6 +93,20 @@ func (r *Run) SetResult(v any) error {
 	return r.Set(resultKey, string(b))
 }
 
+// keyPart marks a failure of which a part stays.
+const keyPart = "part"
+
+// keepPart says that the op is about to fail, and that what its result tells stays: Undo of
+// the steps asks keptPart, and the failure carries the result.
+func (r *Run) keepPart(result any) error {
+	if err := r.SetResult(result); err != nil {
+		return err
+	}
+	return r.Set(keyPart, "stays")
+}
+
+func (r *Run) keptPart() bool { return r.Get(keyPart) != "" }
+
 // Reveal opens a secret of the payload. The empty secret opens to "".
 func (r *Run) Reveal(s Secret) (string, error) {
 	switch {

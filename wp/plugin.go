@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Extension is a plugin or a theme of a site.
@@ -38,6 +39,55 @@ func (c *CLI) PluginActivate(ctx context.Context, site Site, slugs ...string) er
 		return err
 	}
 	return c.confirmAll(ctx, site, pluginList(), slugs, true)
+}
+
+// Bare has a command run without the site's plugins and theme, which may be what is broken.
+// Their hooks do not run then.
+type Bare bool
+
+func (b Bare) apply(cmd Command) Command {
+	if b {
+		return cmd.withoutPlugins()
+	}
+	return cmd
+}
+
+// activationTime bounds one change: a plugin that takes longer keeps its visitors waiting too.
+const activationTime = 90 * time.Second
+
+// SetPluginActive activates a plugin, or deactivates it, by its file. That all went well is
+// for Extensions to tell: the code of the plugin may have ended the command early.
+func (c *CLI) SetPluginActive(ctx context.Context, site Site, file string, on, network bool, bare Bare) error {
+	_, err := c.must(ctx, site, bare.apply(pluginSwitch(file, on, network)))
+	return err
+}
+
+func pluginSwitch(file string, on, network bool) Command {
+	cmd := command("plugin", "deactivate")
+	if on {
+		cmd = command("plugin", "activate")
+	}
+	if cmd = cmd.arg(file).within(activationTime); network {
+		cmd = cmd.flag("network")
+	}
+	return cmd
+}
+
+// UninstallPlugin runs what a plugin does at the end of its life, and leaves its files.
+func (c *CLI) UninstallPlugin(ctx context.Context, site Site, file string) error {
+	_, err := c.must(ctx, site, pluginUninstall(file))
+	return err
+}
+
+func pluginUninstall(file string) Command {
+	return command("plugin", "uninstall").arg(file).flag("skip-delete").within(activationTime)
+}
+
+// UnpackPlugin installs a plugin from a zip of ours over what is there, and leaves its
+// activation as it is. Its translations and other updates are not asked for.
+func (c *CLI) UnpackPlugin(ctx context.Context, site Site, zip string, bare Bare) error {
+	_, err := c.must(ctx, site, bare.apply(pluginInstall(zip, false)).loading("extensions.php"))
+	return err
 }
 
 func (c *CLI) extensions(ctx context.Context, site Site, cmd Command) ([]Extension, error) {

@@ -23,6 +23,18 @@ func (c *CLI) ThemeActivate(ctx context.Context, site Site, slug string) error {
 	return c.confirm(ctx, site, themeList(), slug, true)
 }
 
+// SwitchTheme is ThemeActivate without the second look.
+func (c *CLI) SwitchTheme(ctx context.Context, site Site, slug string, bare Bare) error {
+	_, err := c.must(ctx, site, bare.apply(themeActivate(slug)).within(activationTime))
+	return err
+}
+
+// UnpackTheme is UnpackPlugin for themes.
+func (c *CLI) UnpackTheme(ctx context.Context, site Site, zip string, bare Bare) error {
+	_, err := c.must(ctx, site, bare.apply(themeInstall(zip, false)).loading("extensions.php"))
+	return err
+}
+
 func themeList() Command {
 	return command("theme", "list").
 		fixed("format", "json").

@@ -1,0 +1,40 @@
+package tasks
+
+import (
+	"time"
+
+	"github.com/wispanel/wptk/wp"
+)
+
+var themeUpdateSpec = Spec{
+	Kind:     "theme.update",
+	Class:    Standard,
+	Deadline: 30 * time.Minute,
+	New:      func() Task { return new(ThemeUpdate) },
+}
+
+// ThemeUpdate replaces themes by a newer version from the package source. One with which the
+// site does not come up any more gets its old files back.
+type ThemeUpdate struct {
+	Theme   Names  `json:"theme,omitempty" example:"twentytwentyfour" doc:"Slug or list of slugs; a version may follow an @."`
+	All     bool   `json:"all,omitempty" doc:"Every theme of which the package source has a newer version."`
+	Version string `json:"version,omitempty" maxLength:"40" example:"1.1" doc:"Of the only theme, and may be older; the newest by default."`
+	DryRun  bool   `json:"dry_run,omitempty" doc:"Only say what would be done."`
+}
+
+// Kind is "theme.update".
+func (*ThemeUpdate) Kind() string { return themeUpdateSpec.Kind }
+
+func (p *ThemeUpdate) selection() selection {
+	return selection{family: themeFamily, names: p.Theme, all: p.All, version: p.Version, versions: true}
+}
+
+// Validate names every problem.
+func (p *ThemeUpdate) Validate() []Problem { return p.selection().problems() }
+
+// Steps updates one theme after the other.
+func (p *ThemeUpdate) Steps(r *Run) []Step {
+	x := &extensionOp{Run: r, selection: p.selection(), dryRun: p.DryRun, doing: "Updating", decide: decideUpdate}
+	x.every = func(wp.Addon) bool { return true }
+	return x.steps()
+}
