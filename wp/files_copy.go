@@ -105,6 +105,11 @@ func copyTree(ctx context.Context, source string, target *os.Root, out io.Writer
 	if err != nil {
 		return err
 	}
+	return copyFolders(ctx, source, folders, total, target, out)
+}
+
+// copyFolders copies some folders of a tree, total bytes together.
+func copyFolders(ctx context.Context, source string, folders []folder, total int64, target *os.Root, out io.Writer) error {
 	c := &copier{source: source, target: target, out: out, total: total}
 	for _, f := range folders { // parents come before their children
 		if err := makeDir(target, f.rel); err != nil {
