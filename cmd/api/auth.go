@@ -98,15 +98,21 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
+// What is answered to whoever has no key that counts. Off, expired and used from elsewhere
+// answer like unknown: a thief learns nothing.
+var (
+	errNoKey  = newProblem("UNAUTHORIZED", "Missing authorization").hint("send Authorization: Bearer wsp_…")
+	errBadKey = newProblem("UNAUTHORIZED", "Invalid API key")
+)
+
 // identify finds the key of the request. Whoever has none, or a wrong one, is
 // counted against its address before the answer, so that keys cannot be guessed
 // at speed.
 func (s *server) identify(x *exchange, r *http.Request) error {
 	secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	refusal := newProblem("UNAUTHORIZED", "Missing authorization").hint("send Authorization: Bearer wsp_…")
+	refusal := errNoKey
 	if ok {
-		// Off, expired and used from elsewhere answer like unknown: a thief learns nothing.
-		refusal = newProblem("UNAUTHORIZED", "Invalid API key")
+		refusal = errBadKey
 		key, err := s.Ledger.LookupKey(r.Context(), secret)
 		switch {
 		case err == nil && key.AllowsFrom(x.addr):
@@ -176,6 +182,9 @@ func (s *server) clientAddr(r *http.Request) netip.Addr {
 		return netip.Addr{}
 	}
 	addr := port.Addr().Unmap()
+	if !s.trusted(addr) {
+		return addr
+	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && s.trusted(addr); i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))

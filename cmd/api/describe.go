@@ -16,7 +16,6 @@ type progressInput struct {
 }
 
 type progressAnswer struct {
-	Age        int `header:"Age" doc:"Seconds since the record changed."`
 	RetryAfter int `header:"Retry-After" doc:"While it runs: seconds until asking again makes sense."`
 	Body       operation
 }

@@ -58,15 +58,22 @@ func (x *exchange) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController flush and set deadlines.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
+// Header values that are the same in every answer, and never changed in place.
+var (
+	noSniff  = []string{"nosniff"}
+	noStore  = []string{"no-store"}
+	jsonType = []string{"application/json"}
+	soon     = []string{"1"} // Retry-After of an op that is not done
+)
+
 // observe is the outermost layer: request id, metrics, and a panic in a handler
 // becomes one 500 that names the id only.
 func (s *server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		x := &exchange{ResponseWriter: w, log: s.Log, id: requestID(r), addr: s.clientAddr(r), route: "unknown"}
-		w.Header().Set("X-Request-Id", x.id)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-store")
+		h := w.Header()
+		h["X-Request-Id"], h["X-Content-Type-Options"], h["Cache-Control"] = []string{x.id}, noSniff, noStore
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		defer func() {
 			s.Metrics.Request(x.route, methodLabel(r.Method), strconv.Itoa(x.status), time.Since(start))

@@ -40,9 +40,10 @@ func (s *server) bucket(key queue.Key) (string, int) {
 // applyLimit writes the headers and answers errOverLimit when it is over.
 // The names keep their documented spelling, which Header.Set would change.
 func (s *server) applyLimit(h http.Header, l queue.Limit) error {
-	h["X-RateLimit-Limit"] = []string{strconv.Itoa(l.Max)}
-	h["X-RateLimit-Remaining"] = []string{strconv.Itoa(l.Remaining)}
-	h["X-RateLimit-Reset"] = []string{strconv.FormatInt(l.Reset.Unix(), 10)}
+	values := []string{strconv.Itoa(l.Max), strconv.Itoa(l.Remaining), strconv.FormatInt(l.Reset.Unix(), 10)}
+	h["X-RateLimit-Limit"] = values[0:1:1] // parts of one slice: every poll comes by here
+	h["X-RateLimit-Remaining"] = values[1:2:2]
+	h["X-RateLimit-Reset"] = values[2:3:3]
 	if l.Allowed {
 		return nil
 	}

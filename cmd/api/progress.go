@@ -117,12 +117,9 @@ func (s *server) writeProgress(w http.ResponseWriter, r *http.Request, op tasks.
 	v := s.view(r.Context(), op, now)
 	v.Result = s.reveal(r.Context(), op)
 	h := w.Header()
-	h["Content-Type"] = []string{"application/json"}
-	if !op.UpdatedAt.IsZero() {
-		h["Age"] = []string{strconv.Itoa(max(0, int(now.Sub(op.UpdatedAt)/time.Second)))}
-	}
+	h["Content-Type"] = jsonType
 	if !v.Done {
-		h["Retry-After"] = []string{"1"}
+		h["Retry-After"] = soon
 	}
 	body := append(v.appendJSON(make([]byte, 0, 1024)), '\n')
 	w.WriteHeader(http.StatusOK)
