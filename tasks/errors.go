@@ -17,6 +17,7 @@ const (
 	CodeUnknownDomain      = "unknown_domain"
 	CodeWordPressExists    = "wordpress_exists"
 	CodeNoWordPress        = "no_wordpress"
+	CodeConflict           = "conflict"
 	CodePackageUnavailable = "package_unavailable"
 	CodeDatabaseExists     = "database_exists"
 	CodeDatabaseError      = "database_error"

@@ -1,7 +1,9 @@
 package tasks
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"github.com/wispanel/wptk/wp"
@@ -14,6 +16,21 @@ func (r *Run) existing() (wp.Site, error) {
 		return wp.Site{}, missingSite(r.Missing)
 	}
 	return r.Site, nil
+}
+
+// installed is existing, once a look at the files has shown that there is a WordPress.
+func (r *Run) installed(ctx context.Context) (wp.Site, error) {
+	site, err := r.existing()
+	if err != nil {
+		return wp.Site{}, err
+	}
+	switch state, err := r.Host.Files.State(ctx, site); {
+	case err != nil:
+		return wp.Site{}, fmt.Errorf("looking at install: %w", err)
+	case state.Kind != wp.DirWordPress:
+		return wp.Site{}, Permanent(nil, noWordPress)
+	}
+	return site, nil
 }
 
 var noWordPress = Failure{

@@ -11,6 +11,7 @@ import (
 var specs = []Spec{
 	installSpec,
 	siteInspectSpec,
+	maintenanceSpec,
 	pluginInstallSpec, pluginActivateSpec, pluginDeactivateSpec, pluginUpdateSpec, pluginDeleteSpec,
 	themeInstallSpec, themeActivateSpec, themeDeactivateSpec, themeUpdateSpec, themeDeleteSpec,
 }
