@@ -65,6 +65,9 @@ type fileRequest struct {
 	Data   []byte      `json:"data,omitempty"`
 	Mode   fs.FileMode `json:"mode,omitempty"`
 	Max    int64       `json:"max,omitempty"`
+	Sum    string      `json:"sum,omitempty"` // of the content that may be replaced
+	Gone   bool        `json:"gone,omitempty"`
+	Modes  []PathMode  `json:"modes,omitempty"`
 }
 
 // State looks at the docroot of a site. A link is never followed out of the

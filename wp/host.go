@@ -13,6 +13,9 @@ type Host struct {
 	DBHost   string // DB_HOST of new installs, as PHP reaches the server: "localhost"
 	SiteURL  string // address of a new install: "https://{domain}"
 	Layout   Layout
+
+	Web      Web           // the node's web server
+	Measures *MeasureStore // what hardening has done to installs; nil: nothing is known
 }
 
 // Find is Layout.Find, with the address that installs have on this host.
