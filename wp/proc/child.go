@@ -18,7 +18,9 @@ func becomeProgram() int {
 		path := string(o.Path)
 		argv := append([]string{filepath.Base(path)}, toStrings(o.Args)...)
 		// Limits come last: they may be too small for the Go program that we still are.
-		if err := applyLimits(o.Limits); err != nil {
+		if err := resetSignals(); err != nil {
+			f = failed(stageSignals, err)
+		} else if err := applyLimits(o.Limits); err != nil {
 			f = failed(stageLimits, err)
 		} else {
 			f = failed(stageExec, syscall.Exec(path, argv, toStrings(o.Env)))

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -59,6 +61,16 @@ func TestProgramRunsAsTenantWithoutPrivileges(t *testing.T) {
 		if st[name] != want {
 			t.Errorf("%s is %q, want %q", name, st[name], want)
 		}
+	}
+}
+
+// A worker started by make, or under nohup, has signals ignored.
+func TestProgramIgnoresNoSignalThatTheWorkerDoes(t *testing.T) {
+	t.Parallel()
+	signal.Ignore(syscall.SIGUSR2)
+	s := Spec{Path: "/bin/cat", Args: []string{"/proc/self/status"}, As: tenant()}
+	if got := status(output(t, s))["SigIgn"]; got != "0000000000000000" {
+		t.Errorf("SigIgn is %q", got)
 	}
 }
 

@@ -73,13 +73,14 @@ const (
 	stageVerify
 	stageDescriptors
 	stageDir
+	stageSignals
 	stageLimits
 	stageExec
 )
 
 var stageNames = [...]string{
 	"starting", "becoming supervisor", "dropping privileges", "forking", "verifying dropped privileges",
-	"arranging descriptors", "entering working folder", "setting limits", "executing program",
+	"arranging descriptors", "entering working folder", "resetting signals", "setting limits", "executing program",
 }
 
 func (s stage) String() string {
