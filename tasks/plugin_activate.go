@@ -17,7 +17,7 @@ var pluginActivateSpec = Spec{
 // PluginActivate activates plugins. One with which the site does not come up any more is
 // deactivated again.
 type PluginActivate struct {
-	Plugin  Names `json:"plugin,omitempty" example:"akismet" doc:"Slug or list of slugs."`
+	Plugin  Names `json:"plugin,omitempty" example:"\"akismet\"" doc:"Slug or list of slugs."`
 	All     bool  `json:"all,omitempty" doc:"Every plugin that is there."`
 	Network bool  `json:"network,omitempty" doc:"Activate for the whole network of a multisite install."`
 	DryRun  bool  `json:"dry_run,omitempty" doc:"Only say what would be done."`

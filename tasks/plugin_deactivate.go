@@ -17,7 +17,7 @@ var pluginDeactivateSpec = Spec{
 // PluginDeactivate deactivates plugins, also on a site that they have broken: their own code
 // is not run there.
 type PluginDeactivate struct {
-	Plugin Names `json:"plugin,omitempty" example:"akismet" doc:"Slug or list of slugs."`
+	Plugin Names `json:"plugin,omitempty" example:"\"akismet\"" doc:"Slug or list of slugs."`
 	All    bool  `json:"all,omitempty" doc:"Every active plugin."`
 	DryRun bool  `json:"dry_run,omitempty" doc:"Only say what would be done."`
 }

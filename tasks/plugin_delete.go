@@ -18,7 +18,7 @@ var pluginDeleteSpec = Spec{
 // PluginDelete removes the files of plugins. What they have in the database stays, unless
 // uninstall is asked for.
 type PluginDelete struct {
-	Plugin     Names `json:"plugin,omitempty" example:"hello-dolly" doc:"Slug or list of slugs."`
+	Plugin     Names `json:"plugin,omitempty" example:"\"hello-dolly\"" doc:"Slug or list of slugs."`
 	All        bool  `json:"all,omitempty" doc:"Every plugin that is not active; with deactivate really every one."`
 	Deactivate bool  `json:"deactivate,omitempty" doc:"Also those that are active, which are deactivated first."`
 	Uninstall  bool  `json:"uninstall,omitempty" doc:"Have each remove its data first, as far as it does that. This cannot be taken back."`

@@ -17,7 +17,7 @@ var pluginInstallSpec = Spec{
 // PluginInstall puts plugins from the package source into a site. One that is there already
 // is left as it is, unless a version is asked for.
 type PluginInstall struct {
-	Plugin   Names  `json:"plugin" example:"wordfence" doc:"Slug or list of slugs; a version may follow an @."`
+	Plugin   Names  `json:"plugin" example:"\"wordfence\"" doc:"Slug or list of slugs; a version may follow an @."`
 	Version  string `json:"version,omitempty" maxLength:"40" example:"5.3" doc:"Of the only plugin; the newest by default. Replaces another version."`
 	Activate bool   `json:"activate,omitempty" doc:"Also activate them."`
 	Network  bool   `json:"network,omitempty" doc:"Activate for the whole network of a multisite install."`

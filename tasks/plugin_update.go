@@ -16,7 +16,7 @@ var pluginUpdateSpec = Spec{
 // PluginUpdate replaces plugins by a newer version from the package source; WordPress asks
 // nobody itself. One with which the site does not come up any more gets its old files back.
 type PluginUpdate struct {
-	Plugin  Names  `json:"plugin,omitempty" example:"akismet" doc:"Slug or list of slugs; a version may follow an @."`
+	Plugin  Names  `json:"plugin,omitempty" example:"\"akismet\"" doc:"Slug or list of slugs; a version may follow an @."`
 	All     bool   `json:"all,omitempty" doc:"Every plugin of which the package source has a newer version."`
 	Version string `json:"version,omitempty" maxLength:"40" example:"5.3" doc:"Of the only plugin, and may be older; the newest by default."`
 	DryRun  bool   `json:"dry_run,omitempty" doc:"Only say what would be done."`

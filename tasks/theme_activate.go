@@ -17,7 +17,7 @@ var themeActivateSpec = Spec{
 // ThemeActivate switches a site to a theme that is there. When the site does not come up with
 // it, it is switched back.
 type ThemeActivate struct {
-	Theme  Names `json:"theme" example:"twentytwentyfour" doc:"Slug of one theme."`
+	Theme  Names `json:"theme" example:"\"twentytwentyfour\"" doc:"Slug of one theme."`
 	DryRun bool  `json:"dry_run,omitempty" doc:"Only say what would be done."`
 }
 

@@ -17,7 +17,7 @@ var themeDeactivateSpec = Spec{
 // ThemeDeactivate switches a site away from a theme. As a site always has one, another one
 // takes its place: the fallback.
 type ThemeDeactivate struct {
-	Theme    Names  `json:"theme" example:"astra" doc:"Slug of the active theme. Nothing is done when another one is active."`
+	Theme    Names  `json:"theme" example:"\"astra\"" doc:"Slug of the active theme. Nothing is done when another one is active."`
 	Fallback string `json:"fallback,omitempty" maxLength:"64" example:"twentytwentyfour" doc:"Theme to switch to; by default the newest of WordPress's own that is there."`
 	DryRun   bool   `json:"dry_run,omitempty" doc:"Only say what would be done."`
 }

@@ -17,7 +17,7 @@ var themeDeleteSpec = Spec{
 
 // ThemeDelete removes the files of themes. The active theme and its parent are refused.
 type ThemeDelete struct {
-	Theme  Names `json:"theme,omitempty" example:"twentytwentythree" doc:"Slug or list of slugs."`
+	Theme  Names `json:"theme,omitempty" example:"\"twentytwentythree\"" doc:"Slug or list of slugs."`
 	All    bool  `json:"all,omitempty" doc:"Every theme but the active one and its parent."`
 	DryRun bool  `json:"dry_run,omitempty" doc:"Only say what would be done."`
 }

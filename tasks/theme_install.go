@@ -17,7 +17,7 @@ var themeInstallSpec = Spec{
 // ThemeInstall puts themes from the package source into a site. One that is there already is
 // left as it is, unless a version is asked for.
 type ThemeInstall struct {
-	Theme    Names  `json:"theme" example:"twentytwentyfour" doc:"Slug or list of slugs; a version may follow an @."`
+	Theme    Names  `json:"theme" example:"\"twentytwentyfour\"" doc:"Slug or list of slugs; a version may follow an @."`
 	Version  string `json:"version,omitempty" maxLength:"40" example:"1.1" doc:"Of the only theme; the newest by default. Replaces another version."`
 	Activate bool   `json:"activate,omitempty" doc:"Also switch to it; for one theme only."`
 	DryRun   bool   `json:"dry_run,omitempty" doc:"Only say what would be done."`

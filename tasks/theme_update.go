@@ -16,7 +16,7 @@ var themeUpdateSpec = Spec{
 // ThemeUpdate replaces themes by a newer version from the package source. One with which the
 // site does not come up any more gets its old files back.
 type ThemeUpdate struct {
-	Theme   Names  `json:"theme,omitempty" example:"twentytwentyfour" doc:"Slug or list of slugs; a version may follow an @."`
+	Theme   Names  `json:"theme,omitempty" example:"\"twentytwentyfour\"" doc:"Slug or list of slugs; a version may follow an @."`
 	All     bool   `json:"all,omitempty" doc:"Every theme of which the package source has a newer version."`
 	Version string `json:"version,omitempty" maxLength:"40" example:"1.1" doc:"Of the only theme, and may be older; the newest by default."`
 	DryRun  bool   `json:"dry_run,omitempty" doc:"Only say what would be done."`

@@ -34,7 +34,7 @@ func apiConfig() huma.Config {
 				Description: "Installs and manages WordPress on a fleet of nodes. Every change is an operation: accepted durably, then followed by its progress."},
 			Servers: []*huma.Server{{URL: "/"}},
 			Components: &huma.Components{
-				Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
+				Schemas: newRegistry(),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
 					"key": {Type: "http", Scheme: "bearer", BearerFormat: "wsp_<48 hex>"},
 				},

@@ -23,8 +23,8 @@ type target struct {
 // kindBody is the body of a change: target and payload side by side, in one
 // flat object. The payload's type is the kind's own, so its tags are the API's text.
 type kindBody[T any] struct {
-	Target target `json:",inline"`
-	Task   T      `json:",inline"`
+	Target target `json:",embed"`
+	Task   T      `json:",embed"`
 }
 
 // Schema describes the flat object. Both halves refuse what they do not know, so
