@@ -83,30 +83,25 @@ func viewSites(sites []queue.Site) []installation {
 	return views
 }
 
-type installationInput struct {
-	ID string `query:"id" required:"true" maxLength:"64"`
-}
-
 // Installation is exported for being embedded: encoders skip what is not.
 type Installation = installation
 
 type installationAnswer struct {
+	ReadHeaders
 	Body struct {
 		Success bool `json:"success"`
 		Installation
+		Inspected
 	}
 }
 
-func (s *server) getInstallation(ctx context.Context, in *installationInput) (*installationAnswer, error) {
-	site, err := s.Ledger.Site(ctx, in.ID)
-	if err == nil && !sees(ctx, site.Account) {
-		err = queue.ErrNotFound
-	}
+func (s *server) getInstallation(ctx context.Context, in *readInput) (*installationAnswer, error) {
+	r, err := s.read(ctx, *in)
 	if err != nil {
 		return nil, err
 	}
-	out := &installationAnswer{}
-	out.Body.Success, out.Body.Installation = true, viewSite(site)
+	out := &installationAnswer{ReadHeaders: r.headers()}
+	out.Body.Success, out.Body.Installation, out.Body.Inspected = true, viewSite(r.site), r.inspected()
 	return out, nil
 }
 
@@ -117,8 +112,58 @@ type statusAnswer struct {
 type statusBody struct {
 	WPCLI         bool           `json:"wp_cli_available"`
 	Installations []installation `json:"installations" doc:"The first 100; GET /wordpress/installations has pages."`
+	Counts        siteCounts     `json:"counts"`
 	Nodes         []nodeStatus   `json:"nodes"`
 	Versions      []string       `json:"versions" doc:"WordPress versions ready to install."`
+}
+
+// siteCounts are all installs that the caller may see.
+type siteCounts struct {
+	Total      int `json:"total"`
+	OK         int `json:"ok"`
+	Broken     int `json:"broken"`
+	Suspended  int `json:"suspended"`
+	Unreadable int `json:"unreadable"`
+}
+
+func (c *siteCounts) add(status queue.SiteStatus, n int) {
+	c.Total += n
+	switch status {
+	case queue.SiteOK:
+		c.OK += n
+	case queue.SiteBroken:
+		c.Broken += n
+	case queue.SiteSuspended:
+		c.Suspended += n
+	case queue.SiteUnreadable:
+		c.Unreadable += n
+	}
+}
+
+// countSites counts the installs of an account page by page, the first of which is there.
+// The whole fleet is not walked for that: its nodes have counted.
+func (s *server) countSites(ctx context.Context, first queue.Page[queue.Site], nodes []queue.NodeInfo) (siteCounts, error) {
+	var counts siteCounts
+	if scopeOf(ctx) == "" {
+		for _, n := range nodes {
+			for status, number := range n.Statuses {
+				counts.add(status, number)
+			}
+		}
+		return counts, nil
+	}
+	for page := first; ; {
+		for _, site := range page.Items {
+			counts.add(site.Status, 1)
+		}
+		if page.Next == "" {
+			return counts, nil
+		}
+		var err error
+		if page, err = s.Ledger.Sites(ctx, queue.SiteFilter{Account: scopeOf(ctx), Limit: 1000, Cursor: page.Next}); err != nil {
+			return siteCounts{}, err
+		}
+	}
 }
 
 // nodeStatus is what everybody may know of a node; the rest is for admins.
@@ -139,7 +184,11 @@ func (s *server) status(ctx context.Context, _ *struct{}) (*statusAnswer, error)
 	if err != nil {
 		return nil, err
 	}
-	body := statusBody{Installations: viewSites(page.Items), Nodes: []nodeStatus{}}
+	counts, err := s.countSites(ctx, page, nodes)
+	if err != nil {
+		return nil, err
+	}
+	body := statusBody{Installations: viewSites(page.Items), Counts: counts, Nodes: []nodeStatus{}}
 	admin := scopeOf(ctx) == ""
 	seen := map[string]bool{}
 	for _, n := range nodes {
