@@ -55,7 +55,7 @@ func newKit(t testing.TB, change ...func(*deps)) *kit {
 	background(t, watcher.Run)
 	k.deps = deps{
 		Ledger: k.client, Watcher: watcher, Metrics: queue.NewMetrics(prometheus.NewRegistry()),
-		Secrets: secrets, Log: log, RateLimit: 10_000, Ready: store.Ping, Closing: make(chan struct{}),
+		Secrets: secrets, Log: log, RateLimit: 10_000, FreshWait: 50 * time.Millisecond, Ready: store.Ping, Closing: make(chan struct{}),
 	}
 	for _, f := range change {
 		f(&k.deps)

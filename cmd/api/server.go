@@ -84,6 +84,17 @@ func (s *server) routes(router *mux.Router) {
 	addKind[tasks.SiteInspect](s, api, post, wp+"/inspect", "Inspect an install", "Reads everything about it anew; reads do this by themselves with fresh=true.")
 	add(api, get, wp+"/status", s.status, "State of the toolkit", "")
 
+	addKind[tasks.PluginInstall](s, api, post, wp+"/plugins/install", "Install plugins", listed)
+	addKind[tasks.PluginActivate](s, api, post, wp+"/plugins/activate", "Activate plugins", listed)
+	addKind[tasks.PluginDeactivate](s, api, post, wp+"/plugins/deactivate", "Deactivate plugins", listed)
+	addKind[tasks.PluginUpdate](s, api, post, wp+"/plugins/update", "Update plugins", listed)
+	addKind[tasks.PluginDelete](s, api, post, wp+"/plugins/delete", "Delete plugins", listed)
+	addKind[tasks.ThemeInstall](s, api, post, wp+"/themes/install", "Install themes", listed)
+	addKind[tasks.ThemeActivate](s, api, post, wp+"/themes/activate", "Switch to a theme", "")
+	addKind[tasks.ThemeDeactivate](s, api, post, wp+"/themes/deactivate", "Switch away from a theme", "A site always has a theme: the fallback takes its place.")
+	addKind[tasks.ThemeUpdate](s, api, post, wp+"/themes/update", "Update themes", listed)
+	addKind[tasks.ThemeDelete](s, api, post, wp+"/themes/delete", "Delete themes", listed)
+
 	add(api, get, apiBase+"/nodes", s.listNodes, "List nodes", "For admins.")
 	add(api, post, apiBase+"/nodes/{id}/drain", s.drainNode, "Take a node out of service", "It finishes what it runs. For admins.")
 	add(api, post, apiBase+"/nodes/{id}/undrain", s.undrainNode, "Put a node back into service", "For admins.")
@@ -96,6 +107,10 @@ func (s *server) routes(router *mux.Router) {
 	router.Path("/readyz").Methods(get).HandlerFunc(s.readyz)
 	document(router, api.OpenAPI())
 }
+
+// listed is how an operation on several plugins or themes ends.
+const listed = "One after the other, each whole or not at all. The result has an item for each: " +
+	"succeeded, unchanged, skipped, or failed with the reason. The operation fails when one of them does; those that succeeded stay."
 
 const (
 	get  = http.MethodGet
