@@ -11,6 +11,8 @@ import (
 var specs = []Spec{
 	installSpec,
 	siteInspectSpec,
+	coreUpdateSpec,
+	coreReinstallSpec,
 	maintenanceSpec,
 	pluginInstallSpec, pluginActivateSpec, pluginDeactivateSpec, pluginUpdateSpec, pluginDeleteSpec,
 	themeInstallSpec, themeActivateSpec, themeDeactivateSpec, themeUpdateSpec, themeDeleteSpec,

@@ -188,7 +188,7 @@ func MatchPath(pattern, name string) bool {
 // CoreSums is what the files of a WordPress should be, wp-content left out: what came with
 // it in there is the owner's to change.
 func (p *Packages) CoreSums(ctx context.Context, version string) (Sums, error) {
-	v, err := p.resolve(ctx, kindCore, "", exactly(version))
+	v, err := p.resolve(ctx, kindCore, "", Exactly(version))
 	if err != nil {
 		return nil, err
 	}
@@ -205,9 +205,9 @@ func (p *Packages) CoreSums(ctx context.Context, version string) (Sums, error) {
 	return sums, err
 }
 
-// exactly makes "6.5" mean the first release of the branch, as WordPress itself calls that,
+// Exactly makes "6.5" mean the first release of the branch, as WordPress itself calls that,
 // and not its newest.
-func exactly(version string) string {
+func Exactly(version string) string {
 	if branchPattern.MatchString(version) {
 		return version + ".0"
 	}

@@ -126,7 +126,7 @@ func (s *swapper) carry() (any, error) {
 			err = s.copy(p)
 		}
 		switch {
-		case err == nil, errors.Is(err, fs.ErrExist), errors.Is(err, fs.ErrNotExist):
+		case err == nil, errors.Is(err, fs.ErrExist):
 		case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 			return nil, fmt.Errorf("carrying %s over: %w", p, err)
 		default:

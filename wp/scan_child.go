@@ -209,15 +209,4 @@ func serves(dir *os.Root) bool {
 
 // CoreVersionOf reads $wp_version out of the source of wp-includes/version.php; ""
 // when it is not there.
-func CoreVersionOf(src []byte) string {
-	tokens, err := lexPHP(string(src))
-	if err != nil {
-		return ""
-	}
-	for i := 0; i+2 < len(tokens); i++ {
-		if tokens[i].kind == phpVar && tokens[i].text == "wp_version" && tokens[i+1].is("=") && tokens[i+2].kind == phpText {
-			return tokens[i+2].text
-		}
-	}
-	return ""
-}
+func CoreVersionOf(src []byte) string { return versionText(src, "wp_version") }

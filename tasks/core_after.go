@@ -1,0 +1,212 @@
+package tasks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+
+	"github.com/wispanel/wptk/wp"
+)
+
+// CoreResult is what core.update and core.reinstall answer.
+type CoreResult struct {
+	From    string `json:"from" doc:"Empty when the old files did not tell their version."`
+	To      string `json:"to"`
+	Changed bool   `json:"changed" doc:"False: that version was there already, and its files were left alone."`
+	// DBVersion is the revision of the tables, now that of the files.
+	DBVersion int `json:"db_version"`
+	// Before and After are nil when no files were exchanged.
+	Before       *coreFiles        `json:"before,omitempty"`
+	After        *coreFiles        `json:"after,omitempty"`
+	Left         []string          `json:"left,omitempty" doc:"Files of the old wp-admin and wp-includes that are no part of WordPress and went with them."`
+	Translations map[string]string `json:"translations,omitempty" doc:"By locale: updated, or kept where the package source has none for this version."`
+	Leftover     string            `json:"leftover,omitempty" doc:"A directory of the domain with old files that do not belong to the account, which could not remove them."`
+	SiteUp       bool              `json:"site_up" doc:"WordPress comes up with the site's plugins and theme."`
+	Reason       string            `json:"reason,omitempty" doc:"Why it does not come up, as it did not before."`
+}
+
+// CorePreview is the result of a dry run.
+type CorePreview struct {
+	DryRun bool      `json:"dry_run"`
+	Would  coreWould `json:"would"`
+}
+
+type coreWould struct {
+	From    string    `json:"from"`
+	To      string    `json:"to"`
+	Files   bool      `json:"files" doc:"The files would be exchanged."`
+	Before  coreFiles `json:"before"`
+	Discard []string  `json:"discard,omitempty" doc:"Files that would not be taken along."`
+	SiteUp  bool      `json:"site_up"`
+}
+
+func (c *coreChange) preview(ctx context.Context) error {
+	p, err := c.look(ctx)
+	if err != nil {
+		return err
+	}
+	would := coreWould{From: p.From, To: p.To, Files: p.Files, Before: p.Before, SiteUp: p.Up}
+	if len(p.Before.carry) == 0 {
+		would.Discard = p.Before.Extra
+	}
+	return c.SetResult(CorePreview{DryRun: true, Would: would})
+}
+
+// translate brings the translations that are there to the new version, as far as the source
+// has them. A site whose code keeps WordPress from telling them keeps what it has.
+func (c *coreChange) translate(ctx context.Context) error {
+	site, p, err := c.site()
+	if err != nil {
+		return err
+	}
+	state, err := c.Host.CLI.CoreState(ctx, site)
+	if err != nil {
+		if ctx.Err() != nil || errors.Is(err, wp.ErrDatabaseConnection) {
+			return err
+		}
+		c.logf("The translations could not be told, and are kept as they are.")
+		return nil //nolint:nilerr // said above; the site may be one that did not work before either
+	}
+	rel, err := filepath.Rel(site.Docroot, state.LanguageDir)
+	if err != nil || state.LanguageDir == "" || !filepath.IsLocal(rel) {
+		return nil //nolint:nilerr // no translations, or none of this site's own
+	}
+	done := map[string]string{}
+	for _, locale := range state.Languages {
+		tree, err := c.tree(ctx, p, locale)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return err
+		case err != nil || tree.Languages == "":
+			done[locale] = "kept"
+			continue
+		}
+		if err := c.Host.Files.CopyTree(ctx, site, tree.Languages, rel); err != nil {
+			return fmt.Errorf("copying translation: %w", err)
+		}
+		done[locale] = "updated"
+	}
+	b, err := json.Marshal(done)
+	if err != nil {
+		return err
+	}
+	return c.Set(keyCoreWords, string(b))
+}
+
+func (c *coreChange) upgradeTables(ctx context.Context) error {
+	site, p, err := c.site()
+	if err != nil {
+		return err
+	}
+	up, err := c.Host.CLI.UpgradeTables(ctx, site)
+	switch {
+	case errors.Is(err, wp.ErrNotApplied):
+		return Permanent(err, Failure{Code: CodeDatabaseError, Message: "The tables could not be brought to the new version.",
+			Hint: "What the database said is in the operation's log. The files are put back as they were."})
+	case errors.Is(err, wp.ErrFatal) && p.Up:
+		return c.broken(ctx, site, p, err)
+	case err != nil && !p.Up && !errors.Is(err, wp.ErrDatabaseConnection) && ctx.Err() == nil:
+		c.logf("The tables could not be looked at, since the site does not come up.")
+		return nil
+	case err != nil:
+		return fmt.Errorf("upgrading tables: %w", err)
+	}
+	return c.Set(keyCoreDB, strconv.Itoa(up.DBVersion))
+}
+
+// verify looks at what stands there now. A site that came up before has to come up again.
+func (c *coreChange) verify(ctx context.Context) error {
+	site, p, err := c.site()
+	if err != nil {
+		return err
+	}
+	found, err := c.Host.Files.Look(ctx, site)
+	if err != nil {
+		return lookError(fmt.Errorf("looking at install: %w", err))
+	}
+	if !sameVersion(found.Version, p.To) {
+		return coreBad(fmt.Errorf("version is %q", found.Version), "The new files are not in place.")
+	}
+	if !p.Up {
+		return nil
+	}
+	state, err := c.Host.CLI.CoreState(ctx, site)
+	switch {
+	case err != nil && (ctx.Err() != nil || errors.Is(err, wp.ErrDatabaseConnection)):
+		return err
+	case err != nil:
+		return coreBad(err, "WordPress does not come up with the new files.")
+	case state.DBVersion != state.DBVersionWanted:
+		return coreBad(fmt.Errorf("tables are at %d of %d", state.DBVersion, state.DBVersionWanted), "The tables are not of the new version.")
+	}
+	return c.broken(ctx, site, p, nil)
+}
+
+// broken asks the site itself. When it does not come up, or cause says so already, the
+// answer is that the change has broken it.
+func (c *coreChange) broken(ctx context.Context, site wp.Site, p corePlan, cause error) error {
+	health, err := c.Host.Probe(ctx, site)
+	switch {
+	case err != nil:
+		return err
+	case !health.Up:
+		return &badEffect{coreBad(errors.Join(cause, errors.New(health.Reason)),
+			"The site came up before, and does not with WordPress "+p.To+": "+health.Reason+".")}
+	}
+	return cause
+}
+
+func coreBad(err error, message string) error {
+	return Permanent(err, Failure{Code: CodeVerifyFailed, Message: message,
+		Hint: "The old files are back in place; the tables stay as the new version has made them, with which the old one works. " +
+			"Update the plugins and the theme first, then try again."})
+}
+
+func (c *coreChange) finish(ctx context.Context) error {
+	site, p, err := c.site()
+	if err != nil {
+		return err
+	}
+	result := CoreResult{From: p.From, To: p.To, Changed: p.Files, SiteUp: p.Up, Reason: p.Reason}
+	result.DBVersion, _ = strconv.Atoi(c.Get(keyCoreDB)) // "" when nobody could tell
+	if p.Files {
+		switch err := c.Host.Files.DropCore(ctx, site, c.stage()); {
+		case errors.Is(err, fs.ErrPermission): // some are somebody else's; the site itself is fine
+			c.logf("Not all old files could be removed; what is left is in %s.", c.stage())
+			result.Leftover = c.stage()
+		case err != nil:
+			return fmt.Errorf("removing old files: %w", err)
+		}
+		after, err := c.compare(ctx, site, p.To, p.To)
+		if err != nil {
+			return err
+		}
+		result.Before, result.After = &p.Before, &after
+		if err := c.recallJSON(keyCoreLeft, &result.Left); err != nil {
+			return err
+		}
+		if err := c.recallJSON(keyCoreWords, &result.Translations); err != nil {
+			return err
+		}
+		if !p.Up { // it may have been these files
+			if health, err := c.Host.Probe(ctx, site); err == nil {
+				result.SiteUp, result.Reason = health.Up, health.Reason
+			}
+		}
+	}
+	return c.SetResult(result)
+}
+
+func (c *coreChange) recallJSON(key string, into any) error {
+	if c.Get(key) == "" {
+		return nil
+	}
+	if err := json.Unmarshal([]byte(c.Get(key)), into); err != nil {
+		return fmt.Errorf("reading %s: %w", key, err)
+	}
+	return nil
+}
