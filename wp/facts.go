@@ -31,7 +31,9 @@ type Details struct {
 	Cron     *CronFacts     `json:"cron"`
 	PHP      *PHPFacts      `json:"php"`
 	Files    *Usage         `json:"files"`
-	Issues   []Issue        `json:"issues" doc:"What deserves attention, the worst first."`
+	// Measures is nil where the node does not know whose install it is.
+	Measures []MeasureStatus `json:"measures"`
+	Issues   []Issue         `json:"issues" doc:"What deserves attention, the worst first."`
 }
 
 // CoreFacts is WordPress itself.

@@ -67,6 +67,11 @@ func issuesOf(d Details) []Issue {
 	if db := d.Database; db != nil {
 		add(db.AutoloadBytes > maxAutoload, SeverityWarning, "autoload_large", "Every request reads %d KB of options.", db.AutoloadBytes/1000)
 	}
+	drifted := 0
+	for _, m := range d.Measures {
+		drifted += count(m.Status == MeasureDrifted)
+	}
+	add(drifted > 0, SeverityWarning, "hardening_drifted", "%d measures of hardening are not as they were applied.", drifted)
 	if s := d.Security; s != nil {
 		debug := s.Constants["WP_DEBUG"] == true
 		add(!s.KeysUnique, SeverityCritical, "keys_weak", "Keys or salts in wp-config.php are missing, short or the same.")

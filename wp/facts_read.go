@@ -50,6 +50,9 @@ func (h *Host) Examine(ctx context.Context, site Site) (Details, error) {
 	if site.Suspended {
 		d.Status, d.Reason = StatusSuspended, reasonSuspended
 	}
+	if err := h.measured(ctx, addressed(site, facts[0]), &d); err != nil {
+		return Details{}, err
+	}
 	d.Files, d.ReadAt = &usage, time.Now().UTC()
 	d.Issues = issuesOf(d)
 	return d, nil

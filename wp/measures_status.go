@@ -75,6 +75,27 @@ func (h *Host) MeasuresOf(ctx context.Context, site Site, pings *bool) ([]Measur
 	return all, nil
 }
 
+// measured adds the measures to details. What cannot be read is left out.
+func (h *Host) measured(ctx context.Context, site Site, d *Details) error {
+	if h.Measures == nil || site.ID == "" {
+		return nil
+	}
+	var pings *bool
+	if d.Security != nil {
+		pings = &d.Security.PingbacksOpen
+	}
+	measures, err := h.MeasuresOf(ctx, site, pings)
+	if ctx.Err() != nil {
+		return fmt.Errorf("reading measures: %w", ctx.Err())
+	}
+	if err != nil {
+		h.CLI.log.Warn("reading measures", "site", site.ID, "err", err)
+		d.Failed = append(d.Failed, "measures")
+	}
+	d.Measures = measures
+	return nil
+}
+
 // auditor has the files that measures touch.
 type auditor struct {
 	h    *Host

@@ -109,3 +109,6 @@ func (s Site) check() error {
 	}
 	return nil
 }
+
+// Base is the path of the site's address, with a slash at the end: "/" or "/blog/".
+func (s Site) Base() string { return s.base() }
