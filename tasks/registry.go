@@ -13,7 +13,7 @@ var specs = []Spec{
 	siteInspectSpec,
 	coreUpdateSpec,
 	coreReinstallSpec,
-	maintenanceSpec,
+	maintenanceSpec, searchReplaceSpec,
 	pluginInstallSpec, pluginActivateSpec, pluginDeactivateSpec, pluginUpdateSpec, pluginDeleteSpec,
 	themeInstallSpec, themeActivateSpec, themeDeactivateSpec, themeUpdateSpec, themeDeleteSpec,
 }
