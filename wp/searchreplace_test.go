@@ -17,7 +17,7 @@ func TestSerializedValuesComeOutAsPHPWouldWriteThem(t *testing.T) {
 	t.Parallel()
 	seed := fmt.Sprint(rand.Uint32())
 	out, err := exec.CommandContext(t.Context(), "php", "-d", "zend.assertions=-1",
-		filepath.Join("testdata", "search-replace-test.php"), filepath.Join("php", "search-replace.php"), seed).CombinedOutput()
+		filepath.Join("testdata", "rewriter-test.php"), filepath.Join("php", "rewriter.php"), seed).CombinedOutput()
 	if err != nil || string(out) != "ok" {
 		t.Errorf("seed %s: %v\n%s", seed, err, out)
 	}

@@ -1,10 +1,6 @@
 <?php
-// Holds Wptk_Rewriter (php/search-replace.php, the first argument) to PHP's own serialize().
+// Holds Wptk_Rewriter (php/rewriter.php, the first argument) to PHP's own serialize().
 // Prints what is wrong, or ok.
-
-final class WP_CLI {
-	public static function add_command() {}
-}
 
 require $argv[1];
 
