@@ -60,7 +60,7 @@ func (cmd *benchProgressCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, bench.close()) }()
-	variants, err := bench.variants(ctx, a, cmd)
+	variants, err := bench.variants(ctx, cmd)
 	if err != nil {
 		return err
 	}
@@ -206,12 +206,12 @@ func (b *progressBench) close() error {
 }
 
 // variants starts the three processes, with equal environments.
-func (b *progressBench) variants(ctx context.Context, a *app, cmd *benchProgressCmd) ([]*variant, error) {
+func (b *progressBench) variants(ctx context.Context, cmd *benchProgressCmd) ([]*variant, error) {
 	calls, err := b.record(ctx)
 	if err != nil {
 		return nil, err
 	}
-	api, err := b.startAPI(ctx, a, cmd.Profile)
+	api, err := b.startAPI(ctx, cmd.Profile)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ type benchServer struct {
 }
 
 // startAPI starts the real thing.
-func (b *progressBench) startAPI(ctx context.Context, a *app, profile string) (*benchServer, error) {
+func (b *progressBench) startAPI(ctx context.Context, profile string) (*benchServer, error) {
 	program, err := sibling("wptk-api")
 	if err != nil {
 		return nil, err

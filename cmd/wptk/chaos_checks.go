@@ -18,7 +18,7 @@ import (
 	"github.com/wispanel/wptk/tasks"
 )
 
-// inventory of the database server: what installs leave there.
+// databases is what installs leave on the database server.
 type databases struct{ names, users []string }
 
 // databases lists what is there, as the administrator.

@@ -33,8 +33,9 @@ func (d *demo) down(keepLogs bool) error {
 	if keepLogs {
 		err = errors.Join(err, d.saveLogs())
 	}
-	err = errors.Join(err, d.phase("remove", func() error { return d.state.data.remove(ctx) }))
+	// Before the users are removed: their uids may be somebody else's a moment later.
 	d.check("no_process_left", "", d.processesLeft())
+	err = errors.Join(err, d.phase("remove", func() error { return d.state.data.remove(ctx) }))
 	if d.root {
 		d.check("no_user_left", "", d.usersLeft())
 	}
