@@ -13,6 +13,7 @@ var specs = []Spec{
 	siteInspectSpec,
 	coreUpdateSpec,
 	coreReinstallSpec,
+	checksumsVerifySpec,
 	maintenanceSpec, searchReplaceSpec,
 	pluginInstallSpec, pluginActivateSpec, pluginDeactivateSpec, pluginUpdateSpec, pluginDeleteSpec,
 	themeInstallSpec, themeActivateSpec, themeDeactivateSpec, themeUpdateSpec, themeDeleteSpec,

@@ -106,12 +106,12 @@ func (f Files) Compare(ctx context.Context, site Site, c Compare) (Comparison, e
 	for _, raw := range answer.Differences[:min(len(answer.Differences), maxFindings)] {
 		out.Findings = append(out.Findings, judge(raw, c))
 	}
-	worstFirst(out.Findings)
+	WorstFirst(out.Findings)
 	return out, nil
 }
 
-// worstFirst sorts by severity, then path.
-func worstFirst(list []Finding) {
+// WorstFirst sorts by severity, then path.
+func WorstFirst(list []Finding) {
 	slices.SortStableFunc(list, func(a, b Finding) int {
 		return cmp.Or(severityRank[b.Severity]-severityRank[a.Severity], cmp.Compare(a.Path, b.Path))
 	})
