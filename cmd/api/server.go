@@ -84,6 +84,11 @@ func (s *server) routes(router *mux.Router) {
 	addKind[tasks.SiteInspect](s, api, post, wp+"/inspect", "Inspect an install", "Reads everything about it anew; reads do this by themselves with fresh=true.")
 	add(api, get, wp+"/status", s.status, "State of the toolkit", "")
 
+	addKind[tasks.CoreUpdate](s, api, post, wp+"/core/update", "Update WordPress", "Its files change places with the old ones by rename; a failure puts those back. Tables that were upgraded stay so.")
+	addKind[tasks.CoreReinstall](s, api, post, wp+"/reinstall-core", "Put the files of WordPress back as they should be", "Content and configuration are left alone.")
+	addKind[tasks.ChecksumsVerify](s, api, post, wp+"/verify-checksums", "Compare files with their packages", "Changes nothing.")
+	add(api, get, wp+"/verify-checksums", s.lastChecksums, "Result of the last comparison", "Of POST to the same address.")
+
 	addKind[tasks.PluginInstall](s, api, post, wp+"/plugins/install", "Install plugins", listed)
 	addKind[tasks.PluginActivate](s, api, post, wp+"/plugins/activate", "Activate plugins", listed)
 	addKind[tasks.PluginDeactivate](s, api, post, wp+"/plugins/deactivate", "Deactivate plugins", listed)
