@@ -178,6 +178,9 @@ func (d *demo) serve(ctx context.Context) error {
 			d.check("password_logs_in", s.url(), s.login(ctx))
 			d.check("files_belong_to_tenant", s.url(), s.ownsFiles())
 			d.check("listed_in_inventory", s.url(), s.listed(ctx, d.stack.client))
+			if d.root { // else the databases cannot be read
+				d.check("password_is_nowhere", s.url(), s.keepsPassword(d.state.dir()))
+			}
 			return nil
 		})
 	})

@@ -56,6 +56,7 @@ var labels = map[string]string{
 	"password_logs_in":        "the generated password logs in",
 	"files_belong_to_tenant":  "the files belong to the site's own user",
 	"listed_in_inventory":     "the inventory lists the site",
+	"password_is_nowhere":     "its password is in no queue, log, journal or file",
 	"no_process_left":         "no process is left",
 	"no_user_left":            "no Unix user is left",
 	"no_database_left":        "no database is left",
