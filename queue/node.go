@@ -43,7 +43,7 @@ type Node struct {
 	draining atomic.Bool
 	scanned  atomic.Int64 // when the last whole scan began, Unix ms by our clock; 0 = never
 
-	counts atomic.Value // string; the counts by status that are published, "" = not known
+	counts statusCounts
 
 	domains inventory
 	sites   inventory
@@ -128,7 +128,7 @@ func (n *Node) beat(ctx context.Context, registered *bool) error {
 		*registered = false
 		n.domains.forget()
 		n.sites.forget()
-		n.counts.Store("")
+		n.counts.forget()
 		n.ringRescan()
 	}
 	if *registered {

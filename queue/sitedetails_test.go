@@ -81,4 +81,10 @@ func TestNodeTellsHowManyInstallsItHasOfEachStatus(t *testing.T) {
 	if info.Statuses[SiteOK] != 1 || info.Statuses[SiteBroken] != 1 || info.Statuses[SiteSuspended] != 0 {
 		t.Errorf("%+v", info.Statuses)
 	}
+	broken.Status = SiteOK // mended, and seen by an op
+	ok(t, n.PutSite(t.Context(), broken))
+	ok(t, n.RemoveSite(t.Context(), testSite("web-1", "alice", "a.example", "blog").ID))
+	if info = must[NodeInfo](t)(c.Node(t.Context(), "web-1")); info.Statuses[SiteOK] != 1 || info.Statuses[SiteBroken] != 0 {
+		t.Errorf("after ops: %+v", info.Statuses)
+	}
 }

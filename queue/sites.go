@@ -91,31 +91,11 @@ func (n *Node) PublishSites(ctx context.Context, began time.Time, sites []Site) 
 	if err := n.sites.publish(ctx, n.rdb, found, shelf); err != nil {
 		return fmt.Errorf("publishing sites of node: %w", err)
 	}
-	if err := n.publishCounts(ctx, sites); err != nil {
+	n.counts.replace(sites)
+	if err := n.publishCounts(ctx); err != nil {
 		return err
 	}
 	n.scanned.Store(began.UnixMilli())
-	return nil
-}
-
-// publishCounts tells the fleet how many installs the node has of each status, so that
-// nobody has to walk them all to know.
-func (n *Node) publishCounts(ctx context.Context, sites []Site) error {
-	counts := map[SiteStatus]int{}
-	for _, site := range sites {
-		counts[site.Status]++
-	}
-	text, err := json.Marshal(counts)
-	if err != nil {
-		return fmt.Errorf("encoding counts: %w", err)
-	}
-	if n.counts.Load() == string(text) {
-		return nil
-	}
-	if err := n.rdb.HSet(ctx, n.names.node(n.config.ID), "statuses", text).Err(); err != nil {
-		return fmt.Errorf("publishing counts of node: %w", err)
-	}
-	n.counts.Store(string(text))
 	return nil
 }
 
@@ -130,7 +110,8 @@ func (n *Node) PutSite(ctx context.Context, site Site) error {
 	if err := n.sites.putOne(ctx, n.rdb, site.ID, m, shelf); err != nil {
 		return fmt.Errorf("writing site: %w", err)
 	}
-	return nil
+	n.counts.put(site.ID, site.Status)
+	return n.publishCounts(ctx)
 }
 
 // RemoveSite takes an install out of the inventory, as the op that deleted it
@@ -140,7 +121,8 @@ func (n *Node) RemoveSite(ctx context.Context, id string) error {
 	if err := n.sites.dropOne(ctx, n.rdb, id, shelf); err != nil {
 		return fmt.Errorf("removing site: %w", err)
 	}
-	return nil
+	n.counts.put(id, "")
+	return n.publishCounts(ctx)
 }
 
 // removalKept is how long the removal of an install by an op holds off scans.

@@ -13,10 +13,8 @@ import (
 	"github.com/wispanel/wptk/wp"
 )
 
-const (
-	freshWait = 15 * time.Second // how long a read waits for a new inspection
-	freshFor  = 3 * time.Second  // an inspection this young answers fresh=true as well
-)
+// freshWait is how long a read waits for a new inspection.
+const freshWait = 15 * time.Second
 
 // readInput is what every read of one install takes.
 type readInput struct {
@@ -58,10 +56,10 @@ func (s *server) read(ctx context.Context, in readInput) (reading, error) {
 	if err != nil {
 		return reading{}, err
 	}
-	if r.facts != nil && !r.stale && (!in.Fresh || time.Since(r.at) < freshFor) {
+	if r.facts != nil && !r.stale && !in.Fresh {
 		return r, nil
 	}
-	if err := s.inspect(ctx, r.site); err != nil {
+	if err := s.inspect(ctx, r.site, in.Fresh); err != nil {
 		if queue.Unavailable(err) {
 			return reading{}, err
 		}
@@ -98,8 +96,8 @@ func (s *server) recall(ctx context.Context, id string) (reading, error) {
 
 // inspect has the node inspect an install and waits until it has. The error says why
 // there is nothing new.
-func (s *server) inspect(ctx context.Context, site queue.Site) error {
-	op, err := s.inspection(ctx, site)
+func (s *server) inspect(ctx context.Context, site queue.Site, anew bool) error {
+	op, err := s.inspection(ctx, site, anew)
 	if err != nil {
 		return err
 	}
@@ -129,14 +127,15 @@ func (s *server) freshWait() time.Duration {
 }
 
 // inspection is the op that inspects the install: one that waits already, so that readers
-// who ask again and again make no heap of them, or a new one.
-func (s *server) inspection(ctx context.Context, site queue.Site) (tasks.Op, error) {
+// who ask again and again make no heap of them, or a new one. One that runs already may
+// have looked before the request came: it does for all but those who want to see it anew.
+func (s *server) inspection(ctx context.Context, site queue.Site, anew bool) (tasks.Op, error) {
 	newest, err := s.Ledger.Get(ctx, site.ID)
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return tasks.Op{}, err
 	}
 	task := new(tasks.SiteInspect)
-	if err == nil && newest.Kind == task.Kind() && !newest.State.Final() {
+	if err == nil && newest.Kind == task.Kind() && (newest.State == tasks.Queued || newest.State == tasks.Running && !anew) {
 		return newest, nil
 	}
 	node, err := s.servingNode(ctx, site.Node)
