@@ -24,6 +24,8 @@ const (
 	caseLogin    = "the boss"
 )
 
+var caseUser = NewUser{Login: "1", Email: "one@blog.test", Role: "editor", Password: casePassword, Op: "op_1"}
+
 func (x caseEnv) install(ctx context.Context) (Installed, error) {
 	return x.cli.CoreInstall(ctx, x.site, InstallOptions{
 		Title: `O'Brien & "Sons" <3 $1 — ☕`, AdminUser: caseLogin, AdminEmail: "boss@blog.test", AdminPassword: casePassword,
@@ -108,17 +110,33 @@ var wpCases = []wpCase{
 		return x.cli.UserList(ctx, x.site, "administrator")
 	}},
 	{"user-create/number-as-login", func(ctx context.Context, x caseEnv) (any, error) {
-		return x.cli.UserCreate(ctx, x.site, NewUser{Login: "1", Email: "one@blog.test", Role: "editor", Name: "Ann O'Nym", Password: casePassword})
+		return x.cli.UserCreate(ctx, x.site, caseUser)
+	}},
+	{"user-create/same-op", func(ctx context.Context, x caseEnv) (any, error) {
+		return x.cli.UserCreate(ctx, x.site, caseUser)
 	}},
 	{"user-check-password/created", func(ctx context.Context, x caseEnv) (any, error) {
 		return x.cli.UserCheckPassword(ctx, x.site, "1", casePassword)
 	}},
 	{"user-create/twice", func(ctx context.Context, x caseEnv) (any, error) {
-		return x.cli.UserCreate(ctx, x.site, NewUser{Login: "1", Email: "one@blog.test", Role: "editor", Password: casePassword})
+		return x.cli.UserCreate(ctx, x.site, NewUser{Login: "1", Email: "two@blog.test", Role: "editor", Password: casePassword, Op: "op_2"})
+	}},
+	{"user-create/same-email", func(ctx context.Context, x caseEnv) (any, error) {
+		return x.cli.UserCreate(ctx, x.site, NewUser{Login: "2", Email: "one@blog.test", Role: "editor", Password: casePassword, Op: "op_2"})
+	}},
+	{"user-create/no-such-role", func(ctx context.Context, x caseEnv) (any, error) {
+		return x.cli.UserCreate(ctx, x.site, NewUser{Login: "2", Email: "two@blog.test", Role: "emperor", Password: casePassword, Op: "op_2"})
+	}},
+	{"user-remove/of-another-op", func(ctx context.Context, x caseEnv) (any, error) {
+		return nil, x.cli.UserRemove(ctx, x.site, "1", "op_2")
 	}},
 	{"user-get/missing", func(ctx context.Context, x caseEnv) (any, error) { return x.cli.UserGet(ctx, x.site, "nobody") }},
-	{"user-update/password", func(ctx context.Context, x caseEnv) (any, error) {
-		return nil, x.cli.UserSetPassword(ctx, x.site, "1", `new 'pass" \ ☕`)
+	{"user-get/there", func(ctx context.Context, x caseEnv) (any, error) { return x.cli.UserGet(ctx, x.site, "1") }},
+	{"user-reset-password/set", func(ctx context.Context, x caseEnv) (any, error) {
+		return x.cli.UserResetPassword(ctx, x.site, "1", `new 'pass" \ ☕`)
+	}},
+	{"user-reset-password/nobody", func(ctx context.Context, x caseEnv) (any, error) {
+		return x.cli.UserResetPassword(ctx, x.site, "nobody", casePassword)
 	}},
 	{"user-check-password/old", func(ctx context.Context, x caseEnv) (any, error) {
 		return x.cli.UserCheckPassword(ctx, x.site, "1", casePassword)
@@ -128,6 +146,13 @@ var wpCases = []wpCase{
 	}},
 	{"user-check-password/nobody", func(ctx context.Context, x caseEnv) (any, error) {
 		return x.cli.UserCheckPassword(ctx, x.site, "nobody", casePassword)
+	}},
+
+	{"user-remove/of-this-op", func(ctx context.Context, x caseEnv) (any, error) {
+		return nil, x.cli.UserRemove(ctx, x.site, "1", "op_1")
+	}},
+	{"user-remove/gone", func(ctx context.Context, x caseEnv) (any, error) {
+		return nil, x.cli.UserRemove(ctx, x.site, "1", "op_1")
 	}},
 
 	{"rewrite-structure/pretty", func(ctx context.Context, x caseEnv) (any, error) {

@@ -45,9 +45,9 @@ func TestBuilders(t *testing.T) {
 		"rewrite":             {rewriteStructure("/%postname%/"), []string{"rewrite", "structure", "/%postname%/", "--hard"}, ""},
 		"user list":           {userList(""), []string{"user", "list", "--fields=ID,user_login,user_email,display_name,roles", "--format=json"}, ""},
 		"user list of a role": {userList("editor"), []string{"user", "list", "--role=editor", "--fields=ID,user_login,user_email,display_name,roles", "--format=json"}, ""},
-		"user create": {userCreate(NewUser{Login: "a", Email: "b@c.test", Role: "editor", Name: "-n", Password: "s3cret"}),
-			[]string{"user", "create", "a", "b@c.test", "--role=editor", "--display_name=-n"}, "s3cret\n"},
-		"user password":  {userSetPassword("a", "s3cret"), []string{"user", "update", "a", "--skip-email"}, "s3cret\n"},
+		"user create": {userCreate(NewUser{Login: "a", Email: "b@c.test", Role: "editor", Password: "s3cret", Op: "op_1"}),
+			[]string{"wptk", "create-user"}, `{"email":"b@c.test","login":"a","op":"op_1","password":"s3cret","role":"editor"}`},
+		"user password":  {userResetPassword("--all", "s3cret"), []string{"wptk", "reset-password"}, `{"login":"--all","password":"s3cret"}`},
 		"check password": {userCheckPassword(`a"b`, "s3cret"), []string{"wptk", "check-password"}, `{"login":"a\"b","password":"s3cret"}`},
 	} {
 		if tc.cmd.err != nil {
@@ -70,7 +70,6 @@ func TestBuildersRefuseWhatCannotBePassed(t *testing.T) {
 		"slug all":              themeActivate("a b"),
 		"zip that is relative":  pluginInstall("a.zip", true),
 		"zip that is a URL":     pluginInstall("https://example.com/a.zip", true),
-		"login that is a flag":  userSetPassword("--all", "s3cret"),
 		"empty option name":     optionGet(""),
 		"option that is a flag": optionGet("--user=1"),
 		"locale with a path":    languageActivate("../x"),

@@ -22,10 +22,11 @@ func (u User) HasRole(role string) bool {
 	return slices.Contains(strings.Split(u.Roles, ","), role)
 }
 
-// NewUser is a user to be made.
+// NewUser is a user to be made by an operation.
 type NewUser struct {
-	Login, Email, Role, Name string
-	Password                 string // by standard input only
+	Login, Email, Role string
+	Password           string
+	Op                 string
 }
 
 // ErrNoUser: there is no user of that login.
@@ -58,28 +59,49 @@ func (c *CLI) UserGet(ctx context.Context, site Site, login string) (User, error
 	return User{}, fmt.Errorf("%w: %s", ErrNoUser, cleanField(login))
 }
 
-// UserCreate makes a user, tells nobody by mail, and reads it back.
+// UserCreate makes a user, tells nobody by mail, and tries its password. The user carries a
+// mark of the operation (user meta wptk_op): called again by the same one, it is no refusal
+// that the user exists. Errors: a *RefusedError with RefusedUserExists, RefusedEmailExists,
+// RefusedNoRole or RefusedWordPress.
 func (c *CLI) UserCreate(ctx context.Context, site Site, u NewUser) (User, error) {
-	if _, err := c.must(ctx, site, userCreate(u)); err != nil {
-		return User{}, err
-	}
-	made, err := c.UserGet(ctx, site, u.Login)
-	if err == nil && !made.HasRole(u.Role) {
-		err = fmt.Errorf("creating user: %w: roles are %q", ErrNotApplied, made.Roles)
+	made, err := c.askUser(ctx, site, userCreate(u))
+	if err == nil && (!made.HasRole(u.Role) || made.Email != u.Email) {
+		err = fmt.Errorf("creating user: %w: %s has the roles %q", ErrNotApplied, made.Email, made.Roles)
 	}
 	return made, err
 }
 
-// UserSetPassword changes a password, tells nobody by mail, and tries it.
-func (c *CLI) UserSetPassword(ctx context.Context, site Site, login, password string) error {
-	if _, err := c.must(ctx, site, userSetPassword(login, password)); err != nil {
-		return err
+// UserRemove removes a user that the operation has made. Any other of that name stays,
+// without error.
+func (c *CLI) UserRemove(ctx context.Context, site Site, login, op string) error {
+	return c.ask(ctx, site, access("remove-user", map[string]string{"login": login, "op": op}), &struct{}{})
+}
+
+// UserResetPassword sets a password, tells nobody by mail, ends all sessions of the user,
+// and tries the password. The error is a *RefusedError when there is no such user.
+func (c *CLI) UserResetPassword(ctx context.Context, site Site, login, password string) (User, error) {
+	return c.askUser(ctx, site, userResetPassword(login, password))
+}
+
+func (c *CLI) askUser(ctx context.Context, site Site, cmd Command) (User, error) {
+	var got struct {
+		ID           int64
+		Login, Email string
+		Roles        []string
+		Matches      bool
+		Sessions     int
 	}
-	ok, err := c.UserCheckPassword(ctx, site, login, password)
-	if err == nil && !ok {
-		err = fmt.Errorf("setting password: %w", ErrNotApplied)
+	if err := c.ask(ctx, site, cmd, &got); err != nil {
+		return User{}, err
 	}
-	return err
+	u := User{ID: got.ID, Login: cleanField(got.Login), Email: cleanField(got.Email), Roles: cleanField(strings.Join(got.Roles, ","))}
+	switch {
+	case !got.Matches:
+		return u, fmt.Errorf("trying password: %w", ErrNotApplied)
+	case got.Sessions > 0:
+		return u, fmt.Errorf("ending sessions: %w: %d are left", ErrNotApplied, got.Sessions)
+	}
+	return u, nil
 }
 
 // UserCheckPassword reports whether the password is right. It is a command of our own
@@ -112,19 +134,13 @@ func userGet(login string) Command {
 }
 
 func userCreate(u NewUser) Command {
-	return command("user", "create").
-		arg(u.Login).
-		arg(u.Email).
-		value("role", u.Role).
-		optional("display_name", u.Name).
-		secret("user_pass", u.Password)
+	return access("create-user", map[string]string{
+		"login": u.Login, "email": u.Email, "role": u.Role, "password": u.Password, "op": u.Op,
+	}).hiding(u.Password)
 }
 
-func userSetPassword(login, password string) Command {
-	return command("user", "update").
-		arg(login).
-		flag("skip-email").
-		secret("user_pass", password)
+func userResetPassword(login, password string) Command {
+	return access("reset-password", map[string]string{"login": login, "password": password}).hiding(password)
 }
 
 func userCheckPassword(login, password string) Command {
