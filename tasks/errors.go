@@ -16,6 +16,8 @@ const (
 	CodeTargetNotEmpty     = "target_not_empty"
 	CodeUnknownDomain      = "unknown_domain"
 	CodeWordPressExists    = "wordpress_exists"
+	CodeNoSuchUser         = "no_such_user"
+	CodeUserExists         = "user_exists"
 	CodeNoWordPress        = "no_wordpress"
 	CodeConflict           = "conflict"
 	CodePackageUnavailable = "package_unavailable"

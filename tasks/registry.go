@@ -15,6 +15,8 @@ var specs = []Spec{
 	coreReinstallSpec,
 	checksumsVerifySpec,
 	maintenanceSpec, searchReplaceSpec,
+	maintenanceSpec,
+	adminCreateSpec, adminAutologinSpec, passwordResetSpec, securityHideLoginSpec,
 	pluginInstallSpec, pluginActivateSpec, pluginDeactivateSpec, pluginUpdateSpec, pluginDeleteSpec,
 	themeInstallSpec, themeActivateSpec, themeDeactivateSpec, themeUpdateSpec, themeDeleteSpec,
 }

@@ -66,5 +66,11 @@ type Generator interface {
 	Generates() (secret *Secret, field string)
 }
 
+// Drawer is a Generator whose secret is no password for people: it draws its own.
+type Drawer interface {
+	Generator
+	Draw() Secret
+}
+
 // SecretMark stands in a result where a generated secret belongs.
 const SecretMark = "{secret}"
