@@ -120,5 +120,8 @@ func (s *server) generate(task tasks.Task) (revealed string, err error) {
 		return "", nil
 	}
 	*secret = tasks.Secret(newPassword())
+	if d, ok := g.(tasks.Drawer); ok {
+		*secret = d.Draw()
+	}
 	return seal.To(s.Secrets.Recipient(), string(*secret))
 }

@@ -99,6 +99,12 @@ func (s *server) routes(router *mux.Router) {
 	addKind[tasks.ThemeDeactivate](s, api, post, wp+"/themes/deactivate", "Switch away from a theme", "A site always has a theme: the fallback takes its place.")
 	addKind[tasks.ThemeUpdate](s, api, post, wp+"/themes/update", "Update themes", listed)
 	addKind[tasks.ThemeDelete](s, api, post, wp+"/themes/delete", "Delete themes", listed)
+	addKind[tasks.AdminCreate](s, api, post, wp+"/admin/create", "Create a user", "An administrator unless the role says otherwise.")
+	addKind[tasks.AdminAutologin](s, api, post, wp+"/auto-login", "Make a login link",
+		"The result's login_url logs a browser in: once, within 60 seconds. It is shown once, to whoever asked for it.")
+	addKind[tasks.PasswordReset](s, api, post, wp+"/password/reset", "Set a user's password", "The user is logged out everywhere.")
+	addKind[tasks.SecurityHideLogin](s, api, post, wp+"/security/hide-login", "Hide the login page, or show it again",
+		"It is at /slug/ then; wp-login.php and wp-admin answer 404 to visitors. This is obscurity, not protection.")
 
 	add(api, get, apiBase+"/nodes", s.listNodes, "List nodes", "For admins.")
 	add(api, post, apiBase+"/nodes/{id}/drain", s.drainNode, "Take a node out of service", "It finishes what it runs. For admins.")
