@@ -77,9 +77,9 @@ func (r *Run) openPassword(secret Secret) (string, error) {
 	return plain, nil
 }
 
-// refused names the failures of the commands for users and logins.
-func refused(err error) error {
-	var no *wp.RefusedError
+// accessFailure names the failures of the commands for users and logins.
+func accessFailure(err error) error {
+	var no *wp.AccessError
 	if !errors.As(err, &no) {
 		return err
 	}

@@ -119,7 +119,7 @@ func (x *autologin) issue(ctx context.Context) error {
 		Hash: hash, User: x.ask.User, Redirect: x.ask.Redirect, Op: x.Op.ID, Lifetime: loginLifetime,
 	})
 	if err != nil {
-		return refused(err)
+		return accessFailure(err)
 	}
 	x.logf("Made a login link for %s.", link.User)
 	return x.SetResult(AdminAutologinResult{

@@ -78,7 +78,7 @@ func (c *creation) do(ctx context.Context) error {
 		Login: c.ask.User, Email: c.ask.Email, Role: role, Password: password, Op: c.Op.ID,
 	})
 	if err != nil {
-		return refused(err)
+		return accessFailure(err)
 	}
 	c.logf("Made the user %s with the role %s.", made.Login, role)
 	return c.SetResult(AdminCreateResult{UserID: made.ID, User: made.Login, Email: made.Email, Role: role})

@@ -83,7 +83,7 @@ func (x *passwordReset) set(ctx context.Context) error {
 	}
 	user, err := x.Host.CLI.UserResetPassword(ctx, site, x.ask.User, password)
 	if err != nil {
-		return refused(err)
+		return accessFailure(err)
 	}
 	x.logf("Set a new password for %s and ended its sessions.", user.Login)
 	return nil

@@ -15,7 +15,6 @@ var specs = []Spec{
 	coreReinstallSpec,
 	checksumsVerifySpec,
 	maintenanceSpec, searchReplaceSpec,
-	maintenanceSpec,
 	adminCreateSpec, adminAutologinSpec, passwordResetSpec, securityHideLoginSpec,
 	pluginInstallSpec, pluginActivateSpec, pluginDeactivateSpec, pluginUpdateSpec, pluginDeleteSpec,
 	themeInstallSpec, themeActivateSpec, themeDeactivateSpec, themeUpdateSpec, themeDeleteSpec,

@@ -105,7 +105,7 @@ func (x *hideLogin) check(ctx context.Context) error {
 	}
 	door, err := x.Host.CLI.LoginDoor(ctx, site, x.slug())
 	if err != nil {
-		return refused(err)
+		return accessFailure(err)
 	}
 	return x.Set(keySlugBefore, door.Slug)
 }
@@ -117,7 +117,7 @@ func (x *hideLogin) apply(ctx context.Context) error {
 	}
 	door, err := x.Host.CLI.HideLogin(ctx, site, x.slug())
 	if err != nil {
-		return refused(err)
+		return accessFailure(err)
 	}
 	if door.Off {
 		x.logf("wp-config.php switches this off: it defines WPTK_HIDE_LOGIN as false.")

@@ -29,14 +29,14 @@ const (
 	RefusedSlugTaken   Refusal = "slug_taken"   // Detail says by what
 )
 
-// RefusedError is a command of ours that found a reason not to do it.
-type RefusedError struct {
+// AccessError is a command for users and logins that found a reason not to do it.
+type AccessError struct {
 	Command string // "wptk create-user"
 	Reason  Refusal
 	Detail  string // the site's words, cleaned; may be empty
 }
 
-func (e *RefusedError) Error() string {
+func (e *AccessError) Error() string {
 	if e.Detail != "" {
 		return fmt.Sprintf("wp %s refused: %s (%s)", e.Command, e.Reason, e.Detail)
 	}
@@ -72,7 +72,7 @@ func (c *CLI) ask(ctx context.Context, site Site, cmd Command, answer any) error
 		if refusal.Refused == RefusedNoRole {
 			detail = fmt.Sprint(refusal.Roles)
 		}
-		return &RefusedError{Command: cmd.Name(), Reason: Refusal(cleanField(string(refusal.Refused))), Detail: cleanField(detail)}
+		return &AccessError{Command: cmd.Name(), Reason: Refusal(cleanField(string(refusal.Refused))), Detail: cleanField(detail)}
 	}
 	if err := parseJSON(out, answer); err != nil {
 		return fmt.Errorf("reading answer of wp %s: %w", cmd.Name(), err)
@@ -99,7 +99,7 @@ type IssuedLogin struct {
 }
 
 // LoginIssue stores a login link in the site's options table, and puts the must-use plugin
-// in place that serves it. Issued again, a link gets a new lifetime. Errors: a *RefusedError
+// in place that serves it. Issued again, a link gets a new lifetime. Errors: an *AccessError
 // with RefusedNoUser, RefusedRedirect or what is wrong with the plugin's file.
 func (c *CLI) LoginIssue(ctx context.Context, site Site, l LoginLink) (IssuedLogin, error) {
 	var got struct {
@@ -146,7 +146,7 @@ type LoginDoor struct {
 }
 
 // LoginDoor reads where the login page is, and whether slug, unless empty, is free to become
-// its address: if not, the error is a *RefusedError with RefusedSlugTaken.
+// its address: if not, the error is an *AccessError with RefusedSlugTaken.
 func (c *CLI) LoginDoor(ctx context.Context, site Site, slug string) (LoginDoor, error) {
 	return c.hideLogin(ctx, site, slug, true)
 }

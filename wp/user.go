@@ -61,7 +61,7 @@ func (c *CLI) UserGet(ctx context.Context, site Site, login string) (User, error
 
 // UserCreate makes a user, tells nobody by mail, and tries its password. The user carries a
 // mark of the operation (user meta wptk_op): called again by the same one, it is no refusal
-// that the user exists. Errors: a *RefusedError with RefusedUserExists, RefusedEmailExists,
+// that the user exists. Errors: an *AccessError with RefusedUserExists, RefusedEmailExists,
 // RefusedNoRole or RefusedWordPress.
 func (c *CLI) UserCreate(ctx context.Context, site Site, u NewUser) (User, error) {
 	made, err := c.askUser(ctx, site, userCreate(u))
@@ -78,7 +78,7 @@ func (c *CLI) UserRemove(ctx context.Context, site Site, login, op string) error
 }
 
 // UserResetPassword sets a password, tells nobody by mail, ends all sessions of the user,
-// and tries the password. The error is a *RefusedError when there is no such user.
+// and tries the password. The error is an *AccessError when there is no such user.
 func (c *CLI) UserResetPassword(ctx context.Context, site Site, login, password string) (User, error) {
 	return c.askUser(ctx, site, userResetPassword(login, password))
 }
