@@ -11,11 +11,15 @@ import (
 var specs = []Spec{
 	installSpec,
 	siteInspectSpec,
+	securityDisableFileEditSpec,
+	securityToggleDebugSpec,
+	securityFileProtectionSpec,
+	securityMeasureSpec,
+	adminCreateSpec, adminAutologinSpec, passwordResetSpec, securityHideLoginSpec,
 	coreUpdateSpec,
 	coreReinstallSpec,
 	checksumsVerifySpec,
-	maintenanceSpec, searchReplaceSpec,
-	adminCreateSpec, adminAutologinSpec, passwordResetSpec, securityHideLoginSpec,
+	maintenanceSpec, searchReplaceSpec, siteDeleteSpec,
 	pluginInstallSpec, pluginActivateSpec, pluginDeactivateSpec, pluginUpdateSpec, pluginDeleteSpec,
 	themeInstallSpec, themeActivateSpec, themeDeactivateSpec, themeUpdateSpec, themeDeleteSpec,
 }

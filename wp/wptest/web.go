@@ -28,7 +28,7 @@ func Apache(t testing.TB, as proc.Identity, docroot, fcgi string) string {
 		fmt.Fprintf(&conf, "LoadModule %s_module %s%s.so\n", m, modules, m)
 	}
 	fmt.Fprintf(&conf, "ServerName localhost\nListen %s\nPidFile %s/pid\nErrorLog %s/error.log\nDefaultRuntimeDir %s\nMutex file:%s\nTypesConfig /dev/null\n", addr, dir, dir, dir, dir)
-	conf.WriteString("StartServers 1\nServerLimit 1\nThreadsPerChild 8\nMaxRequestWorkers 8\nMinSpareThreads 1\nMaxSpareThreads 8\n")
+	conf.WriteString("ProxyFCGIBackendType GENERIC\nStartServers 1\nServerLimit 1\nThreadsPerChild 8\nMaxRequestWorkers 8\nMinSpareThreads 1\nMaxSpareThreads 8\n")
 	fmt.Fprintf(&conf, "DocumentRoot %q\n<Directory %q>\n\tOptions Indexes FollowSymLinks\n\tAllowOverride All\n\tRequire all granted\n</Directory>\nDirectoryIndex index.php\n", docroot, docroot)
 	if fcgi != "" {
 		fmt.Fprintf(&conf, "<FilesMatch \"\\.php$\">\n\tSetHandler \"proxy:fcgi://%s\"\n</FilesMatch>\n", fcgi)
