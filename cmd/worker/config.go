@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wispanel/wptk/cmd/internal/boot"
+	"github.com/wispanel/wptk/wp"
 )
 
 // Config is every setting of the worker.
@@ -30,6 +31,12 @@ type Config struct {
 	Packages string `help:"Where WordPress, plugins and themes come from: wordpress.org, a mirror's URL, or a directory." default:"wordpress.org" placeholder:"SOURCE"`
 	PHP      string `name:"php" help:"PHP command line binary." default:"/usr/bin/php" placeholder:"FILE"`
 	WPCLI    string `name:"wp-cli" help:"WP-CLI phar; from the package source when empty." placeholder:"FILE"`
+
+	WebServer       string `name:"web-server" help:"Which web server reads the sites: apache (also LiteSpeed), nginx, or auto." enum:"auto,apache,nginx" default:"auto"`
+	NginxIncludeDir string `name:"nginx-include-dir" help:"Where rules for nginx go, as DOMAIN/SITE.conf; each server block includes its domain's." placeholder:"DIR"`
+	NginxTest       string `name:"nginx-test" help:"Command that fails when the configuration of nginx is wrong." placeholder:"COMMAND"`
+	NginxReload     string `name:"nginx-reload" help:"Command that has nginx load its configuration." placeholder:"COMMAND"`
+	WebProbe        string `name:"web-probe" help:"The web server's own address; sites are asked there whether they still answer and rules hold." placeholder:"URL"`
 
 	SlotsFast int `help:"Interactive and standard ops at one time." default:"4"`
 	SlotsBulk int `help:"Bulk ops (clone, backup) at one time." default:"1"`
@@ -57,6 +64,7 @@ func (c *Config) Validate() error {
 		(u.Scheme != "http" && u.Scheme != "https") || !strings.Contains(c.SiteURL, "{domain}") {
 		wrong("--site-url: %q is not an http(s) address with {domain} in it", c.SiteURL)
 	}
+	c.checkWeb(wrong)
 	if c.SlotsFast < 1 || c.SlotsBulk < 1 {
 		wrong("--slots-fast, --slots-bulk: at least 1")
 	}
@@ -71,4 +79,28 @@ func (c *Config) Validate() error {
 		wrong("--as-invoker: needed without root, since only root can become the sites' own users")
 	}
 	return errors.Join(errs...)
+}
+
+// checkWeb looks at what is said about the web server.
+func (c *Config) checkWeb(wrong func(format string, args ...any)) {
+	for flag, command := range map[string]string{"--nginx-include-dir": c.NginxIncludeDir, "--nginx-test": c.NginxTest, "--nginx-reload": c.NginxReload} {
+		if command != "" && !filepath.IsAbs(command) {
+			wrong("%s: %q does not begin with an absolute path", flag, command)
+		}
+	}
+	if c.WebServer == wp.Nginx && c.NginxIncludeDir == "" {
+		wrong("--nginx-include-dir: needed with --web-server nginx")
+	}
+	if u, err := url.Parse(c.WebProbe); c.WebProbe != "" && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Port() == "") {
+		wrong("--web-probe: %q is not an address like http://127.0.0.1:80", c.WebProbe)
+	}
+}
+
+// web is what the node knows of its web server.
+func (c *Config) web() wp.Web {
+	w := wp.Web{NginxDir: c.NginxIncludeDir, NginxTest: strings.Fields(c.NginxTest), NginxReload: strings.Fields(c.NginxReload), Probe: c.WebProbe}
+	if c.WebServer != "auto" {
+		w.Server = c.WebServer
+	}
+	return w
 }

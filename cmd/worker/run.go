@@ -44,6 +44,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 		return err
 	}
 	defer host.DB.Close()
+	host.Archives = state.archivesDir()
 	if err := host.CLI.Sweep(); err != nil {
 		return err
 	}
@@ -85,6 +86,8 @@ func (w *worker) serve(ctx context.Context, info wp.Info, h *handler) error {
 		w.node.Run,
 		inv.run,
 		inv.inspector.run,
+		(&archives{dir: w.host.Archives, log: w.log}).run,
+		(&endings{host: w.host, state: h.state, ledger: queue.NewClient(w.store), log: w.log}).run,
 		func(ctx context.Context) error { return w.node.Serve(ctx, h.queueHandler()) },
 		func(ctx context.Context) error {
 			return boot.ServeMetrics(ctx, w.log, w.cfg.MetricsListen, w.reg, w.healthy)
@@ -161,8 +164,12 @@ func openHost(cfg *Config, metrics *queue.Metrics, log *slog.Logger) (*wp.Host, 
 	if err != nil {
 		return nil, fmt.Errorf("--mysql-dsn-file: %w", err)
 	}
+	measures, err := wp.OpenMeasures(filepath.Join(cfg.StateDir, "measures"))
+	if err != nil {
+		return nil, err
+	}
 	return &wp.Host{Node: cfg.Node, CLI: cli, DB: db, Packages: packages,
-		DBHost: cfg.DBHost, SiteURL: cfg.SiteURL, Layout: layout}, nil
+		DBHost: cfg.DBHost, SiteURL: cfg.SiteURL, Layout: layout, Web: cfg.web(), Measures: measures}, nil
 }
 
 // describe is what the fleet learns about this node.
