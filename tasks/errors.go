@@ -20,6 +20,7 @@ const (
 	CodeUserExists         = "user_exists"
 	CodeNoWordPress        = "no_wordpress"
 	CodeConflict           = "conflict"
+	CodeBackupFailed       = "backup_failed"
 	CodePackageUnavailable = "package_unavailable"
 	CodeDowngrade          = "downgrade"
 	CodeRequirements       = "requirements"
@@ -39,7 +40,8 @@ const (
 	CodeUnusable           = "unusable"
 	CodePackageDamaged     = "package_damaged"
 	CodePHPFatal           = "php_fatal"
-	CodeSiteBroken         = "site_broken"
+	CodeSiteDown           = "site_down"   // it did not come up before
+	CodeSiteBroken         = "site_broken" // the change broke it
 	CodeItemsFailed        = "items_failed"
 	CodeInvalidPayload     = "invalid_payload"
 	CodeTimeout            = "timeout"
@@ -67,6 +69,7 @@ type StepError struct {
 	Err     error
 
 	unconfirmed bool
+	final       bool // unconfirmed, and looking again would not help
 }
 
 func (e *StepError) Error() string {
@@ -89,6 +92,11 @@ func Permanent(err error, f Failure) error {
 // Unverified, not Succeeded.
 func Unconfirmed(err error, f Failure) error {
 	return &StepError{Failure: f, Err: err, unconfirmed: true}
+}
+
+// Unconfirmable is Unconfirmed where looking again would not help.
+func Unconfirmable(err error, f Failure) error {
+	return &StepError{Failure: f, Err: err, unconfirmed: true, final: true}
 }
 
 // LaterError asks for the op to be delivered again After a while.
@@ -114,7 +122,7 @@ func isLater(err error) bool {
 func lasting(err error) bool {
 	var step *StepError
 	if errors.As(err, &step) {
-		return !step.unconfirmed
+		return !step.unconfirmed || step.final
 	}
 	return isLasting(err) || isRefusal(err) || isUnavailable(err)
 }

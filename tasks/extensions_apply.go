@@ -160,15 +160,8 @@ func (x *extensionOp) check(ctx context.Context, c itemChange) (itemChange, erro
 	if c.Unpack {
 		c.To = now.Version // its own header may write it differently
 	}
-	if !x.plan.Health.Up {
-		return c, nil // conclude says so
-	}
-	health, err := x.Host.Probe(ctx, x.site)
-	if err != nil {
-		return c, err
-	}
-	if !health.Up {
-		return c, &badEffect{Permanent(errors.New(health.Reason), siteBroken(x.family, c, health))}
+	if x.plan.Health.Up && !x.health.Up {
+		return c, &badEffect{Permanent(errors.New(x.health.Reason), siteBroken(x.family, c, x.health))}
 	}
 	return c, nil
 }
@@ -178,7 +171,7 @@ func (x *extensionOp) check(ctx context.Context, c itemChange) (itemChange, erro
 // for taking something out.
 func (x *extensionOp) revert(ctx context.Context, items ...itemChange) error {
 	x.have = nil
-	have, err := x.look(ctx)
+	have, err := x.Host.CLI.Extensions(ctx, x.site)
 	if err != nil {
 		return err
 	}
@@ -198,8 +191,7 @@ func (x *extensionOp) revert(ctx context.Context, items ...itemChange) error {
 			}
 		}
 	}
-	x.have = nil
-	if have, err = x.look(ctx); err != nil {
+	if have, err = x.Host.CLI.Extensions(ctx, x.site); err != nil {
 		return err
 	}
 	return x.reactivate(ctx, have, items)
@@ -262,11 +254,11 @@ func (x *extensionOp) conclude(ctx context.Context) error {
 	if x.dryRun {
 		return x.SetResult(ExtensionPreview{DryRun: true, Would: result})
 	}
+	have, err := x.look(ctx)
+	if err != nil {
+		return err
+	}
 	if x.family.word == themeFamily.word {
-		have, err := x.look(ctx)
-		if err != nil {
-			return err
-		}
 		result.ActiveTheme = have.Stylesheet
 	}
 	if ctx.Err() != nil {
@@ -278,14 +270,10 @@ func (x *extensionOp) conclude(ctx context.Context) error {
 	if err := x.SetResult(result); err != nil {
 		return err
 	}
-	if x.plan.Health.Up || result.Succeeded == 0 {
-		return nil
+	if !x.plan.Health.Up && !x.health.Up && result.Succeeded > 0 {
+		return Unconfirmable(errors.New(x.health.Reason), stillBroken(x.health))
 	}
-	health, err := x.Host.Probe(ctx, x.site)
-	if err != nil || health.Up {
-		return err
-	}
-	return Unconfirmed(errors.New(health.Reason), stillBroken(health))
+	return nil
 }
 
 // whole is the failure of an op of which items failed.

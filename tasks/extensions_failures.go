@@ -56,7 +56,7 @@ func linked(f family, slug string) Failure {
 }
 
 func siteDown(h wp.Health) error {
-	return refuse(CodeSiteBroken, "The site does not come up: "+h.Reason+".",
+	return refuse(CodeSiteDown, "The site does not come up: "+h.Reason+".",
 		"Repair it first: deactivate the plugin or the theme that breaks it, then try again.")
 }
 

@@ -69,9 +69,10 @@ type extensionOp struct {
 	every  func(a wp.Addon) bool // which ones all stands for
 	decide decider
 
-	have *wp.Extensions // as last seen; nil after a change
-	site wp.Site
-	plan *extensionPlan
+	have   *wp.Extensions // as last seen; nil after a change
+	health wp.Health      // at the same time
+	site   wp.Site
+	plan   *extensionPlan
 }
 
 const (
@@ -98,16 +99,12 @@ func (x *extensionOp) prepare(ctx context.Context) error {
 		return lookError(err)
 	}
 	x.site = site
-	p := &extensionPlan{URL: site.URL}
-	if p.Health, err = x.Host.Probe(ctx, site); err != nil {
-		return err
-	}
-	x.plan = p
 	have, err := x.look(ctx)
 	if err != nil {
 		return fmt.Errorf("listing plugins and themes: %w", err)
 	}
-	p.Theme = have.Stylesheet
+	p := &extensionPlan{URL: site.URL, Health: x.health, Theme: have.Stylesheet}
+	x.plan = p
 	refs := x.references()
 	if x.all {
 		refs = x.everyOne(have)
@@ -217,15 +214,16 @@ func (x *extensionOp) load() error {
 	return nil
 }
 
-// look lists what there is, from memory when nothing was changed since.
+// look lists what there is and whether the site comes up, from memory when nothing was
+// changed since.
 func (x *extensionOp) look(ctx context.Context) (wp.Extensions, error) {
 	if x.have != nil {
 		return *x.have, nil
 	}
-	have, err := x.Host.CLI.Extensions(ctx, x.site)
+	have, health, err := x.Host.Survey(ctx, x.site)
 	if err != nil {
 		return wp.Extensions{}, err
 	}
-	x.have = &have
+	x.have, x.health = &have, health
 	return have, nil
 }

@@ -56,7 +56,11 @@ const (
 // Extensions lists plugins and themes. The site's own plugins and theme are not loaded, so it
 // works on one that they have broken.
 func (c *CLI) Extensions(ctx context.Context, site Site) (Extensions, error) {
-	out, err := c.must(ctx, site, siteExtensions())
+	return c.extensions(ctx, site, true)
+}
+
+func (c *CLI) extensions(ctx context.Context, site Site, bare Bare) (Extensions, error) {
+	out, err := c.must(ctx, site, bare.apply(siteExtensions()))
 	if err != nil {
 		return Extensions{}, err
 	}
@@ -68,7 +72,7 @@ func (c *CLI) Extensions(ctx context.Context, site Site) (Extensions, error) {
 }
 
 func siteExtensions() Command {
-	return command("wptk", "extensions").loading("extensions.php").withoutPlugins().forParser().within(factsTime)
+	return command("wptk", "extensions").loading("extensions.php").forParser().within(factsTime)
 }
 
 // printedExtensions is what extensions.php prints.

@@ -20,7 +20,7 @@ func (e Extension) Active() bool { return e.Status == "active" || e.Status == "a
 
 // PluginList reads the plugins without asking anybody for updates.
 func (c *CLI) PluginList(ctx context.Context, site Site) ([]Extension, error) {
-	return c.extensions(ctx, site, pluginList())
+	return c.listed(ctx, site, pluginList())
 }
 
 // PluginInstall installs a plugin from a zip of ours, which the tenant must be able to
@@ -90,7 +90,7 @@ func (c *CLI) UnpackPlugin(ctx context.Context, site Site, zip string, bare Bare
 	return err
 }
 
-func (c *CLI) extensions(ctx context.Context, site Site, cmd Command) ([]Extension, error) {
+func (c *CLI) listed(ctx context.Context, site Site, cmd Command) ([]Extension, error) {
 	out, err := c.must(ctx, site, cmd)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (c *CLI) confirm(ctx context.Context, site Site, list Command, slug string,
 }
 
 func (c *CLI) confirmAll(ctx context.Context, site Site, list Command, slugs []string, active bool) error {
-	have, err := c.extensions(ctx, site, list)
+	have, err := c.listed(ctx, site, list)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,15 @@ func (h *Host) Probe(ctx context.Context, site Site) (Health, error) {
 	if err == nil {
 		err = parseJSON(out, &answer)
 	}
+	return healthOf(ctx, site, err)
+}
+
+func siteBoot() Command {
+	return command("wptk", "boot").loading("extensions.php").forParser().within(factsTime)
+}
+
+// healthOf tells what err, of a start with everything loaded, says about the site.
+func healthOf(ctx context.Context, site Site, err error) (Health, error) {
 	switch {
 	case err == nil:
 		return Health{Up: true}, nil
@@ -32,8 +41,15 @@ func (h *Host) Probe(ctx context.Context, site Site) (Health, error) {
 	return Health{Reason: reasonOfRun(err, culpritOf(site, err))}, nil
 }
 
-func siteBoot() Command {
-	return command("wptk", "boot").loading("extensions.php").forParser().within(factsTime)
+// Survey is Probe and Extensions in one start of a site that comes up. The list of one that
+// does not is read without its plugins and theme.
+func (h *Host) Survey(ctx context.Context, site Site) (Extensions, Health, error) {
+	found, err := h.CLI.extensions(ctx, site, false)
+	health, err := healthOf(ctx, site, err)
+	if err == nil && !health.Up {
+		found, err = h.CLI.Extensions(ctx, site)
+	}
+	return found, health, err
 }
 
 // Addressed gives a site the address that it has given itself, read from its files and

@@ -4,7 +4,7 @@ import "context"
 
 // ThemeList reads the themes without asking anybody for updates.
 func (c *CLI) ThemeList(ctx context.Context, site Site) ([]Extension, error) {
-	return c.extensions(ctx, site, themeList())
+	return c.listed(ctx, site, themeList())
 }
 
 // ThemeInstall installs a theme from a zip of ours, as PluginInstall does.

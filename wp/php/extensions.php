@@ -2,10 +2,10 @@
 /**
  * Loaded for commands about plugins and themes (--require).
  *
- * "wptk extensions" prints all that has to be known before one is changed, as JSON, and
- * "wptk boot" prints that WordPress came up. "plugin install" and "theme install" get their
- * package as a file: nothing leaves the process meanwhile, and what the site knew of other
- * updates, which WordPress would throw away and ask for again, stays.
+ * "wptk extensions" prints all that has to be known before one is changed, as JSON; with all
+ * of them loaded it also shows that WordPress comes up. "wptk boot" shows that alone. "plugin install" and "theme install"
+ * get their package as a file: nothing leaves the process meanwhile, and what the site knew
+ * of other updates, which WordPress would throw away and ask for again, stays.
  *
  * PHP 7.4 syntax.
  */
