@@ -106,6 +106,12 @@ func (s *server) routes(router *mux.Router) {
 	addKind[tasks.SecurityHideLogin](s, api, post, wp+"/security/hide-login", "Hide the login page, or show it again",
 		"It is at /slug/ then; wp-login.php and wp-admin answer 404 to visitors. This is obscurity, not protection.")
 
+	add(api, get, wp+"/security", s.getSecurity, "Hardening of an install", "Every measure: applied or not, by which operation, what has drifted since, and why one is not available.")
+	addKind[tasks.SecurityDisableFileEdit](s, api, post, wp+"/security/disable-file-edit", "No file editor in the dashboard", "")
+	addKind[tasks.SecurityToggleDebug](s, api, post, wp+"/security/toggle-debug", "Debug into a private log", "Off puts back exactly what was there before.")
+	addKind[tasks.SecurityFileProtection](s, api, post, wp+"/security/file-protection", "Protect files by a named set of measures", "The result has each of them. Rules that make the site answer worse are taken back.")
+	add(api, post, wp+"/security/{measure}", s.changeMeasure, "Apply another measure, or take it back", "") // behind all of /security/
+
 	add(api, get, apiBase+"/nodes", s.listNodes, "List nodes", "For admins.")
 	add(api, post, apiBase+"/nodes/{id}/drain", s.drainNode, "Take a node out of service", "It finishes what it runs. For admins.")
 	add(api, post, apiBase+"/nodes/{id}/undrain", s.undrainNode, "Put a node back into service", "For admins.")
