@@ -109,8 +109,7 @@ func (h *hardened) get(t *testing.T, addr, path string) int {
 // status is what the inspection says of a measure.
 func (h *hardened) status(t *testing.T, id string) wp.MeasureStatus {
 	t.Helper()
-	open := false
-	all, err := h.node.host.MeasuresOf(t.Context(), h.site, &open)
+	all, err := h.node.host.MeasuresOf(t.Context(), h.site, &wp.SecurityFacts{})
 	must(t, err)
 	for _, s := range all {
 		if s.ID == id {

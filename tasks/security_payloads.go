@@ -109,11 +109,13 @@ func validServer(s string) string {
 	return "must be auto, apache or nginx"
 }
 
+var ownKinds = []string{wp.MeasureFileEdit, wp.MeasureDebug, wp.MeasureHideLogin}
+
 // OtherMeasures are those that have no kind of their own.
 func OtherMeasures() []string {
 	var ids []string
 	for _, m := range wp.Measures {
-		if !m.Set && m.ID != wp.MeasureFileEdit && m.ID != wp.MeasureDebug {
+		if !m.Set && !slices.Contains(ownKinds, m.ID) {
 			ids = append(ids, m.ID)
 		}
 	}

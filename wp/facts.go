@@ -149,6 +149,8 @@ type SecurityFacts struct {
 	UserAdminExists bool           `json:"user_admin_exists"`
 	PingbacksOpen   bool           `json:"pingbacks_open"`
 	PrefixDefault   bool           `json:"prefix_default"`
+	HiddenLogin     string         `json:"hidden_login" doc:"Where the login page is, when it is hidden."`
+	LoginHider      bool           `json:"login_hider" doc:"What hides it is there, and not switched off in wp-config.php."`
 }
 
 // DatabaseFacts are of the tables with the site's prefix.

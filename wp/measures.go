@@ -6,6 +6,7 @@ import "slices"
 const (
 	MeasureFileEdit     = "disable-file-edit"
 	MeasureDebug        = "toggle-debug"
+	MeasureHideLogin    = "hide-login"
 	MeasurePermissions  = "permissions"
 	MeasureConfig       = "wp-config"
 	MeasureDotfiles     = "dotfiles"
@@ -65,6 +66,7 @@ var Measures = []Measure{
 		On: []ConfigEdit{{"DISALLOW_FILE_EDIT", PHPBool(true)}}, Off: []ConfigEdit{{"DISALLOW_FILE_EDIT", PHPBool(false)}}},
 	{ID: MeasureDebug, Title: "Errors go to a log that visitors cannot read",
 		Off: []ConfigEdit{{"WP_DEBUG", PHPBool(false)}}},
+	{ID: MeasureHideLogin, Title: "The login page is at an address of the owner's choice"},
 	{ID: MeasurePermissions, Title: "Nobody else can write files, or read wp-config.php", Set: true},
 	{ID: MeasureConfig, Title: "wp-config.php and copies of it are not served", Set: true, rule: &rule{
 		path: `/+(?:[^/]+/+)*[^/]*wp-config[^/]*\.[^/]*`, sample: "wp-config.php"}},

@@ -47,13 +47,13 @@ func HtaccessFile(site Site) string { return filepath.Join(site.Docroot, ".htacc
 const MaxHtaccess = 512 << 10
 
 // MeasuresOf compares every measure with what is really there. Nothing is changed, no
-// PHP of the site runs. pings tells whether the site is open for pingbacks; nil is unknown.
-func (h *Host) MeasuresOf(ctx context.Context, site Site, pings *bool) ([]MeasureStatus, error) {
+// PHP of the site runs. seen is what WordPress itself has told; nil is unknown.
+func (h *Host) MeasuresOf(ctx context.Context, site Site, seen *SecurityFacts) ([]MeasureStatus, error) {
 	doc, err := h.Measures.Load(site.ID)
 	if err != nil {
 		return nil, err
 	}
-	a := auditor{h: h, site: site, doc: doc}
+	a := auditor{h: h, site: site, doc: doc, seen: seen}
 	if err := a.read(ctx); err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (h *Host) MeasuresOf(ctx context.Context, site Site, pings *bool) ([]Measur
 				s.Until = &applied.Until
 			}
 		}
-		if err := a.judge(ctx, m, &s, pings); err != nil {
+		if err := a.judge(ctx, m, &s); err != nil {
 			return nil, err
 		}
 		s.Diff = s.Diff[:min(len(s.Diff), maxDiff)]
@@ -80,11 +80,7 @@ func (h *Host) measured(ctx context.Context, site Site, d *Details) error {
 	if h.Measures == nil || site.ID == "" {
 		return nil
 	}
-	var pings *bool
-	if d.Security != nil {
-		pings = &d.Security.PingbacksOpen
-	}
-	measures, err := h.MeasuresOf(ctx, site, pings)
+	measures, err := h.MeasuresOf(ctx, site, d.Security)
 	if ctx.Err() != nil {
 		return fmt.Errorf("reading measures: %w", ctx.Err())
 	}
@@ -101,6 +97,7 @@ type auditor struct {
 	h    *Host
 	site Site
 	doc  Hardening
+	seen *SecurityFacts
 
 	config      []byte
 	configWhy   string // why it could not be read
@@ -153,14 +150,17 @@ func (h Hardening) ForServer(nginx bool) func(string) bool {
 	}
 }
 
-func (a *auditor) judge(ctx context.Context, m Measure, s *MeasureStatus, pings *bool) error {
+func (a *auditor) judge(ctx context.Context, m Measure, s *MeasureStatus) error {
 	switch {
 	case m.ID == MeasurePermissions:
 		return a.permissions(ctx, s)
 	case m.ID == MeasurePingbacks:
-		if s.Status == MeasureApplied && pings != nil && *pings {
+		if s.Status == MeasureApplied && a.seen != nil && a.seen.PingbacksOpen {
 			s.drifted("The site takes pingbacks again.")
 		}
+		return nil
+	case m.ID == MeasureHideLogin:
+		a.hiddenLogin(s)
 		return nil
 	case m.Once:
 		if a.configWhy != "" {
@@ -175,6 +175,19 @@ func (a *auditor) judge(ctx context.Context, m Measure, s *MeasureStatus, pings 
 		a.rules(m, s)
 	}
 	return nil
+}
+
+// hiddenLogin is kept in the site's own options; the node remembers nothing of it.
+func (a *auditor) hiddenLogin(s *MeasureStatus) {
+	switch {
+	case a.seen == nil:
+		s.unavailable("the site's settings could not be read")
+	case a.seen.HiddenLogin != "" && a.seen.LoginHider:
+		s.Status = MeasureApplied
+	case a.seen.HiddenLogin != "":
+		s.Status = MeasureApplied
+		s.drifted("What hides the login page is gone from mu-plugins, or switched off in wp-config.php.")
+	}
 }
 
 func (s *MeasureStatus) drifted(format string, args ...any) {

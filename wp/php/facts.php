@@ -263,6 +263,9 @@ call_user_func(
 				'user_admin_exists' => (bool) get_user_by( 'login', 'admin' ),
 				'pingbacks_open'    => 'open' === get_option( 'default_ping_status' ),
 				'prefix_default'    => 'wp_' === $wpdb->base_prefix,
+				// Where the login page is hidden, and whether what hides it is there (mu/wptk.php).
+				'hidden_login'      => $text( is_multisite() ? get_site_option( 'wptk_hide_login', '' ) : get_option( 'wptk_hide_login', '' ), 64 ),
+				'login_hider'       => file_exists( WPMU_PLUGIN_DIR . '/wptk.php' ) && false !== $constant( 'WPTK_HIDE_LOGIN' ),
 			);
 		};
 
