@@ -35,6 +35,10 @@ func (p *PluginActivate) Validate() []Problem { return p.selection().problems() 
 
 // Steps activates one plugin after the other.
 func (p *PluginActivate) Steps(r *Run) []Step {
+	return p.op(r).steps()
+}
+
+func (p *PluginActivate) op(r *Run) *extensionOp {
 	x := &extensionOp{Run: r, selection: p.selection(), dryRun: p.DryRun, doing: "Activating"}
 	x.every = func(wp.Addon) bool { return true }
 	x.decide = func(_ context.Context, x *extensionOp, have wp.Extensions, ref reference) (itemChange, error) {
@@ -56,5 +60,5 @@ func (p *PluginActivate) Steps(r *Run) []Step {
 		c.Want = activity
 		return c, nil
 	}
-	return x.steps()
+	return x
 }

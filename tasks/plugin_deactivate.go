@@ -34,6 +34,10 @@ func (p *PluginDeactivate) Validate() []Problem { return p.selection().problems(
 
 // Steps deactivates one plugin after the other.
 func (p *PluginDeactivate) Steps(r *Run) []Step {
+	return p.op(r).steps()
+}
+
+func (p *PluginDeactivate) op(r *Run) *extensionOp {
 	x := &extensionOp{Run: r, selection: p.selection(), dryRun: p.DryRun, doing: "Deactivating"}
 	x.every = wp.Addon.Active
 	x.decide = func(_ context.Context, _ *extensionOp, have wp.Extensions, ref reference) (itemChange, error) {
@@ -50,5 +54,5 @@ func (p *PluginDeactivate) Steps(r *Run) []Step {
 		c.Want = wp.AddonInactive
 		return c, nil
 	}
-	return x.steps()
+	return x
 }

@@ -37,6 +37,10 @@ func (p *PluginDelete) Validate() []Problem { return p.selection().problems() }
 
 // Steps deletes one plugin after the other.
 func (p *PluginDelete) Steps(r *Run) []Step {
+	return p.op(r).steps()
+}
+
+func (p *PluginDelete) op(r *Run) *extensionOp {
 	x := &extensionOp{Run: r, selection: p.selection(), dryRun: p.DryRun, doing: "Deleting"}
 	x.every = func(a wp.Addon) bool { return p.Deactivate || !a.Active() }
 	x.decide = func(_ context.Context, x *extensionOp, have wp.Extensions, ref reference) (itemChange, error) {
@@ -63,7 +67,7 @@ func (p *PluginDelete) Steps(r *Run) []Step {
 		c.To, c.Want, c.Remove, c.Uninstall = "", "", true, p.Uninstall
 		return c, nil
 	}
-	return x.steps()
+	return x
 }
 
 // pluginNeighbours refuses to delete a directory in which another plugin is active.

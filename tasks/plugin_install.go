@@ -42,6 +42,10 @@ func (p *PluginInstall) Validate() []Problem {
 
 // Steps installs one plugin after the other.
 func (p *PluginInstall) Steps(r *Run) []Step {
+	return p.op(r).steps()
+}
+
+func (p *PluginInstall) op(r *Run) *extensionOp {
 	x := &extensionOp{Run: r, selection: p.selection(), dryRun: p.DryRun, doing: "Installing"}
 	x.decide = func(ctx context.Context, x *extensionOp, have wp.Extensions, ref reference) (itemChange, error) {
 		if !p.Activate {
@@ -53,7 +57,7 @@ func (p *PluginInstall) Steps(r *Run) []Step {
 		}
 		return x.decideInstall(ctx, have, ref, activity)
 	}
-	return x.steps()
+	return x
 }
 
 // activityOf is what an activated plugin is.

@@ -34,7 +34,11 @@ func (p *PluginUpdate) Validate() []Problem { return p.selection().problems() }
 
 // Steps updates one plugin after the other.
 func (p *PluginUpdate) Steps(r *Run) []Step {
+	return p.op(r).steps()
+}
+
+func (p *PluginUpdate) op(r *Run) *extensionOp {
 	x := &extensionOp{Run: r, selection: p.selection(), dryRun: p.DryRun, doing: "Updating", decide: decideUpdate}
 	x.every = func(wp.Addon) bool { return true }
-	return x.steps()
+	return x
 }

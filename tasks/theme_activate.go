@@ -40,6 +40,10 @@ func oneTheme(s selection) problems {
 
 // Steps switches the theme.
 func (p *ThemeActivate) Steps(r *Run) []Step {
+	return p.op(r).steps()
+}
+
+func (p *ThemeActivate) op(r *Run) *extensionOp {
 	x := &extensionOp{Run: r, selection: p.selection(), dryRun: p.DryRun, doing: "Activating"}
 	x.decide = func(_ context.Context, _ *extensionOp, have wp.Extensions, ref reference) (itemChange, error) {
 		a, there := themeFamily.find(have, ref.slug, "")
@@ -51,7 +55,7 @@ func (p *ThemeActivate) Steps(r *Run) []Step {
 		}
 		return switchTo(a)
 	}
-	return x.steps()
+	return x
 }
 
 // switchTo is the change that makes a theme the active one. It may well be what repairs a

@@ -41,6 +41,10 @@ func (p *ThemeDeactivate) Validate() []Problem {
 
 // Steps switches to the fallback.
 func (p *ThemeDeactivate) Steps(r *Run) []Step {
+	return p.op(r).steps()
+}
+
+func (p *ThemeDeactivate) op(r *Run) *extensionOp {
 	x := &extensionOp{Run: r, selection: p.selection(), dryRun: p.DryRun, doing: "Deactivating"}
 	x.decide = func(_ context.Context, _ *extensionOp, have wp.Extensions, ref reference) (itemChange, error) {
 		a, there := themeFamily.find(have, ref.slug, "")
@@ -58,7 +62,7 @@ func (p *ThemeDeactivate) Steps(r *Run) []Step {
 		c.Show = ref.slug
 		return c, err
 	}
-	return x.steps()
+	return x
 }
 
 // ownThemes are those that come with WordPress, the newest first. The site's WordPress knows

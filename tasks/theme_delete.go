@@ -34,6 +34,10 @@ func (p *ThemeDelete) Validate() []Problem { return p.selection().problems() }
 
 // Steps deletes one theme after the other.
 func (p *ThemeDelete) Steps(r *Run) []Step {
+	return p.op(r).steps()
+}
+
+func (p *ThemeDelete) op(r *Run) *extensionOp {
 	x := &extensionOp{Run: r, selection: p.selection(), dryRun: p.DryRun, doing: "Deleting"}
 	x.every = func(a wp.Addon) bool { return !a.Active() }
 	x.decide = func(_ context.Context, _ *extensionOp, have wp.Extensions, ref reference) (itemChange, error) {
@@ -56,5 +60,5 @@ func (p *ThemeDelete) Steps(r *Run) []Step {
 		c.To, c.Want, c.Remove = "", "", true
 		return c, nil
 	}
-	return x.steps()
+	return x
 }

@@ -41,6 +41,10 @@ func (p *ThemeInstall) Validate() []Problem {
 
 // Steps installs one theme after the other.
 func (p *ThemeInstall) Steps(r *Run) []Step {
+	return p.op(r).steps()
+}
+
+func (p *ThemeInstall) op(r *Run) *extensionOp {
 	x := &extensionOp{Run: r, selection: p.selection(), dryRun: p.DryRun, doing: "Installing"}
 	x.decide = func(ctx context.Context, x *extensionOp, have wp.Extensions, ref reference) (itemChange, error) {
 		activity := ""
@@ -49,5 +53,5 @@ func (p *ThemeInstall) Steps(r *Run) []Step {
 		}
 		return x.decideInstall(ctx, have, ref, activity)
 	}
-	return x.steps()
+	return x
 }
