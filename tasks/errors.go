@@ -22,6 +22,7 @@ const (
 	CodeConflict           = "conflict"
 	CodeBackupFailed       = "backup_failed"
 	CodePackageUnavailable = "package_unavailable"
+	CodeCacheUnavailable   = "cache_unavailable"
 	CodeDowngrade          = "downgrade"
 	CodeRequirements       = "requirements"
 	CodeVersionUnknown     = "version_unknown"

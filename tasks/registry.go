@@ -19,6 +19,7 @@ var specs = []Spec{
 	coreUpdateSpec,
 	coreReinstallSpec,
 	checksumsVerifySpec,
+	cacheEnableSpec, cacheDisableSpec, cacheFlushSpec, cachePurgeSpec,
 	maintenanceSpec, searchReplaceSpec, siteDeleteSpec,
 	pluginInstallSpec, pluginActivateSpec, pluginDeactivateSpec, pluginUpdateSpec, pluginDeleteSpec,
 	themeInstallSpec, themeActivateSpec, themeDeactivateSpec, themeUpdateSpec, themeDeleteSpec,

@@ -13,6 +13,8 @@ type Host struct {
 	DBHost   string // DB_HOST of new installs, as PHP reaches the server: "localhost"
 	SiteURL  string // address of a new install: "https://{domain}"
 	Layout   Layout
+	// ObjectCache is what cache.enable gives installs; nil: there is none to offer.
+	ObjectCache *ObjectCache
 
 	Web      Web           // the node's web server
 	Measures *MeasureStore // what hardening has done to installs; nil: nothing is known

@@ -32,6 +32,9 @@ type Config struct {
 	PHP      string `name:"php" help:"PHP command line binary." default:"/usr/bin/php" placeholder:"FILE"`
 	WPCLI    string `name:"wp-cli" help:"WP-CLI phar; from the package source when empty." placeholder:"FILE"`
 
+	ObjectCacheURL          string `name:"object-cache-url" help:"Redis for the object caches of sites, never the toolkit's own: redis://host:port/database or unix:///path?db=database. Each site gets a user of its own in it." placeholder:"URL"`
+	ObjectCachePasswordFile string `name:"object-cache-password-file" help:"File with the password of that Redis's administrator, the user in its URL or else default." placeholder:"FILE"`
+
 	WebServer       string `name:"web-server" help:"Which web server reads the sites: apache (also LiteSpeed), nginx, or auto." enum:"auto,apache,nginx" default:"auto"`
 	NginxIncludeDir string `name:"nginx-include-dir" help:"Where rules for nginx go, as DOMAIN/SITE.conf; each server block includes its domain's." placeholder:"DIR"`
 	NginxTest       string `name:"nginx-test" help:"Command that fails when the configuration of nginx is wrong." placeholder:"COMMAND"`
@@ -65,6 +68,9 @@ func (c *Config) Validate() error {
 		wrong("--site-url: %q is not an http(s) address with {domain} in it", c.SiteURL)
 	}
 	c.checkWeb(wrong)
+	if (c.ObjectCacheURL == "") != (c.ObjectCachePasswordFile == "") {
+		wrong("--object-cache-url, --object-cache-password-file: one needs the other")
+	}
 	if c.SlotsFast < 1 || c.SlotsBulk < 1 {
 		wrong("--slots-fast, --slots-bulk: at least 1")
 	}
