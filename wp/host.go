@@ -13,6 +13,8 @@ type Host struct {
 	DBHost   string // DB_HOST of new installs, as PHP reaches the server: "localhost"
 	SiteURL  string // address of a new install: "https://{domain}"
 	Layout   Layout
+	Archives string // where final archives of deleted installs are kept, private to the worker
+	Crontab  string // crontab(1); looked for when empty, and a node may have none
 	// ObjectCache is what cache.enable gives installs; nil: there is none to offer.
 	ObjectCache *ObjectCache
 
