@@ -46,8 +46,7 @@ $(BIN)/golangci-lint: deploy/tools/go.mod
 
 .PHONY: bench
 bench: setup build ## Measure latency and progress reads beside their baselines
-	$(BIN)/wptk bench latency --json
-	$(BIN)/wptk bench progress --json
+	@met=0; for name in latency progress; do $(BIN)/wptk bench $$name --json || met=1; done; exit $$met
 
 .PHONY: chaos-install
 chaos-install: setup build ## kill -9 the worker in the middle of ten real installs

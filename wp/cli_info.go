@@ -47,3 +47,6 @@ func (c *CLI) Info(ctx context.Context) (Info, error) {
 	}
 	return info, nil
 }
+
+// Programs are the files that Info asks: PHP and WP-CLI.
+func (c *CLI) Programs() (php, phar string) { return c.php, c.phar }

@@ -53,7 +53,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // the process ends
-	info, err := host.CLI.Info(ctx)
+	info, err := programs(ctx, host.CLI, cfg.StateDir, log)
 	if err != nil {
 		return fmt.Errorf("checking --php and --wp-cli: %w", err)
 	}
@@ -178,6 +178,9 @@ func openHost(cfg *Config, metrics *queue.Metrics, log *slog.Logger) (*wp.Host, 
 
 // describe is what the fleet learns about this node.
 func describe(ctx context.Context, cfg *Config, state *state, host *wp.Host, info wp.Info, log *slog.Logger) queue.NodeConfig {
+	// A source that is slow or away holds up no start.
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	versions, err := host.Packages.CoreVersions(ctx)
 	if err != nil { // a mirror that is away now may be back for the first install
 		log.Warn("listing WordPress versions of the package source", "err", err)
