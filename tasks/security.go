@@ -485,6 +485,9 @@ func (h *hardener) describe(ctx context.Context, site wp.Site, after wp.Hardenin
 				o.Confirmed = &holds
 			}
 		}
+		if !h.enabled && len(m.Off) > 0 && h.still(ctx, site, m) {
+			o.Status, o.Reason = wp.MeasureApplied, "It was so before it was first applied, and is so again. Ask once more to turn it off all the same."
+		}
 		result.Measures = append(result.Measures, o)
 	}
 	debug := after.Measures[wp.MeasureDebug]
@@ -494,4 +497,14 @@ func (h *hardener) describe(ctx context.Context, site wp.Site, after wp.Hardenin
 			result.Until = &debug.Until
 		}
 	}
+}
+
+// still reports whether a measure is on though it was taken back.
+func (h *hardener) still(ctx context.Context, site wp.Site, m wp.Measure) bool {
+	_, config, err := h.Host.LoadConfig(ctx, site)
+	if err != nil {
+		return false
+	}
+	off, err := offEdits(config.Data, m)
+	return err == nil && len(off) > 0
 }

@@ -2,6 +2,7 @@ package wp
 
 import (
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -198,6 +199,23 @@ func (s *MeasureStore) LoadModes(id string) (modes []PathMode, ok bool, err erro
 		return nil, false, fmt.Errorf("reading modes: %w", err)
 	}
 	return modes, true, nil
+}
+
+// ForgetMeasures drops what the node has of an install that is gone: its memory, and
+// its rules for nginx.
+func (h *Host) ForgetMeasures(ctx context.Context, id string) error {
+	if h.Measures == nil {
+		return nil
+	}
+	errs := []error{h.Measures.Forget(id)}
+	rules, err := filepath.Glob(filepath.Join(h.Web.NginxDir, "*", id+".conf"))
+	if h.Web.NginxDir == "" || len(rules) == 0 {
+		return errors.Join(append(errs, err)...)
+	}
+	for _, file := range rules {
+		errs = append(errs, putServerFile(file, nil))
+	}
+	return errors.Join(append(errs, h.Web.run(ctx, h.Web.NginxReload))...)
 }
 
 // Due is a measure whose time is over.

@@ -162,9 +162,16 @@ func (d *configDoc) edit(e ConfigEdit) (string, *ConfigChange, error) {
 		was := d.source(v)
 		return d.replace(v, e.Value.src), &ConfigChange{Name: e.Name, Was: &was, Text: e.Value.src}, nil
 	}
-	line := "define( '" + e.Name + "', " + e.Value.src + " );" + d.lineBreak()
+	return d.insert(e.Name, e.Value.src), &ConfigChange{Name: e.Name, Text: d.line(e.Name, e.Value.src)}, nil
+}
+
+func (d *configDoc) line(name, src string) string {
+	return "define( '" + name + "', " + src + " );" + d.lineBreak()
+}
+
+func (d *configDoc) insert(name, src string) string {
 	at := d.anchor()
-	return d.text[:at] + line + d.text[at:], &ConfigChange{Name: e.Name, Text: line}, nil
+	return d.text[:at] + d.line(name, src) + d.text[at:]
 }
 
 func (d *configDoc) revert(c ConfigChange) (string, error) {
@@ -172,8 +179,8 @@ func (d *configDoc) revert(c ConfigChange) (string, error) {
 	switch {
 	case !defined && c.Was == nil:
 		return d.text, nil
-	case !defined:
-		return "", fmt.Errorf("%w: %s is gone", ErrUncertain, c.Name)
+	case !defined: // somebody has taken the line out, and with it the value it had before
+		return d.insert(c.Name, *c.Was), nil
 	case c.Was != nil:
 		return d.replace(v, *c.Was), nil
 	}

@@ -278,6 +278,10 @@ func TestRevertKeepsWhatOthersHaveChanged(t *testing.T) {
 	must(t, err)
 	theirs := strings.Replace(string(edited), "<?php\n", "<?php\n// mine\n", 1)
 	theirs = strings.Replace(theirs, "define( 'X', 1 );", "define('X', 2);", 1)
+	gone := strings.Replace(theirs, "define( 'WP_DEBUG', /* no */ true );\n", "", 1)
+	if back, err := RevertConfig([]byte(gone), changes); err != nil || !strings.Contains(string(back), "define( 'WP_DEBUG', false );\nrequire") {
+		t.Errorf("%v\n%s", err, back)
+	}
 	back, err := RevertConfig([]byte(theirs), changes)
 	if want := strings.Replace(before, "<?php\n", "<?php\n// mine\n", 1); err != nil || string(back) != want {
 		t.Errorf("%v\n%s", err, back)

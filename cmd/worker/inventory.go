@@ -177,6 +177,9 @@ func (v *inventory) after(ctx context.Context, op tasks.Op, end tasks.State, run
 	}
 	if op.Kind == kindInstall && (end == tasks.Succeeded || end == tasks.Unverified) {
 		v.memory.made(id)
+		if err := v.host.ForgetMeasures(ctx, id); err != nil { // of another install, in the same place
+			return err
+		}
 	}
 	site := v.record(found.Site, facts[0])
 	if run.Inspected != nil {
@@ -194,7 +197,7 @@ const kindInstall = "install"
 func (v *inventory) gone(ctx context.Context, id string) error {
 	v.memory.forget(id)
 	v.inspector.forget(id)
-	return v.node.RemoveSite(ctx, id)
+	return errors.Join(v.host.ForgetMeasures(ctx, id), v.node.RemoveSite(ctx, id))
 }
 
 // keep publishes what an inspection found, and what it means for the list.
