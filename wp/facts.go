@@ -139,6 +139,8 @@ type CacheFacts struct {
 	Object CacheLayer  `json:"object"`
 	Page   CacheLayer  `json:"page"`
 	Opcode OpcodeCache `json:"opcode"`
+	// Offered is the node's say, not the site's.
+	Offered bool `json:"object_offered" doc:"The node has a Redis to offer for the object cache."`
 }
 
 // SecurityFacts is what hardening looks at.

@@ -53,6 +53,9 @@ func (h *Host) Examine(ctx context.Context, site Site) (Details, error) {
 	if err := h.measured(ctx, addressed(site, facts[0]), &d); err != nil {
 		return Details{}, err
 	}
+	if d.Cache != nil {
+		d.Cache.Offered = h.ObjectCache != nil
+	}
 	d.Files, d.ReadAt = &usage, time.Now().UTC()
 	d.Issues = issuesOf(d)
 	return d, nil

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+
+	"github.com/wispanel/wptk/tasks"
+	"github.com/wispanel/wptk/wp"
+)
+
+// layerState is one layer of caching.
+type layerState struct {
+	Type      string `json:"type" enum:"object,page,opcache"`
+	Enabled   bool   `json:"enabled"`
+	Available bool   `json:"available" doc:"It can be switched on and off by POST /wordpress/cache/enable and disable."`
+	Provider  string `json:"provider" doc:"Who does it, where that is known."`
+	Version   string `json:"version" doc:"Of the provider."`
+	Reason    string `json:"reason" doc:"Why it is not available, or what is odd about it."`
+}
+
+type cacheAnswer struct {
+	ReadHeaders
+	Body struct {
+		Success bool         `json:"success"`
+		Layers  []layerState `json:"layers"`
+	}
+}
+
+func (s *server) getCache(ctx context.Context, in *readInput) (*cacheAnswer, error) {
+	r, err := s.read(ctx, *in)
+	if err != nil {
+		return nil, err
+	}
+	if r.facts == nil || r.facts.Cache == nil {
+		return nil, r.unknown("caches")
+	}
+	out := &cacheAnswer{ReadHeaders: r.headers()}
+	out.Body.Success = true
+	c := r.facts.Cache
+	out.Body.Layers = []layerState{objectLayer(c), pageLayer(c), opcacheLayer(c)}
+	return out, nil
+}
+
+func objectLayer(c *wp.CacheFacts) layerState {
+	l := layerState{Type: tasks.CacheObject, Enabled: c.Object.Enabled, Available: c.Offered}
+	if !c.Offered {
+		l.Reason = "the node has no object cache to offer"
+	}
+	l.provide(c.Object.DropIn)
+	if d := c.Object.DropIn; d != nil && d.Name != wp.ObjectCacheName {
+		l.Available, l.Reason = false, "somebody else's drop-in is in place; it is never overwritten"
+	}
+	return l
+}
+
+func pageLayer(c *wp.CacheFacts) layerState {
+	l := layerState{Type: tasks.CachePage, Enabled: c.Page.Enabled, Reason: "a caching plugin of the site switches it on and off; its pages can be flushed and purged"}
+	l.provide(c.Page.DropIn)
+	return l
+}
+
+func opcacheLayer(c *wp.CacheFacts) layerState {
+	l := layerState{Type: tasks.CacheOpcache, Enabled: c.Opcode.Enabled, Reason: "it belongs to the web server's PHP; told is how the command line's PHP is set up"}
+	if c.Opcode.Extension {
+		l.Provider = "Zend OPcache"
+	}
+	return l
+}
+
+func (l *layerState) provide(d *wp.DropIn) {
+	if d == nil {
+		return
+	}
+	if l.Provider, l.Version = d.Name, d.Version; l.Provider == "" {
+		l.Provider = "unknown"
+	}
+}
