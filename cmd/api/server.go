@@ -95,6 +95,12 @@ func (s *server) routes(router *mux.Router) {
 	addKind[tasks.ChecksumsVerify](s, api, post, wp+"/verify-checksums", "Compare files with their packages", "Changes nothing.")
 	add(api, get, wp+"/verify-checksums", s.lastChecksums, "Result of the last comparison", "Of POST to the same address.")
 
+	addKind[tasks.Maintenance](s, api, post, wp+"/maintenance", "Close an install for visitors, or open it again", "It opens by itself when its time is over.")
+	addKind[tasks.SearchReplace](s, api, post, wp+"/search-replace", "Replace a text in the database",
+		"Serialized values stay whole, and JSON's escaped form of the text is found too. There is no undo: send dry_run first.")
+	add(api, del, wp+"/delete", s.deleteSite, "Delete an install",
+		"Files, database, database user and cron lines, as far as nothing else uses them; dry_run names them all. A final archive is kept on the node for 7 days.")
+
 	addKind[tasks.PluginInstall](s, api, post, wp+"/plugins/install", "Install plugins", listed)
 	addKind[tasks.PluginActivate](s, api, post, wp+"/plugins/activate", "Activate plugins", listed)
 	addKind[tasks.PluginDeactivate](s, api, post, wp+"/plugins/deactivate", "Deactivate plugins", listed)
