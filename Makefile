@@ -17,6 +17,10 @@ help: ## Show what can be made
 setup: ## Install what is missing and fetch WP-CLI and WordPress (idempotent)
 	@./deploy/setup.sh
 
+.PHONY: setup-web
+setup-web: ## setup, and the web servers that tests of their rules start
+	@./deploy/setup.sh --with-web
+
 .PHONY: build
 build: ## Build the three programs into bin/
 	$(GO) build $(GOFLAGS) -o $(BIN)/wptk-api ./cmd/api
@@ -28,7 +32,7 @@ demo: setup ## Private Redis and MariaDB, one API, two nodes: install two real s
 	@$(GO) run ./cmd/wptk demo
 
 .PHONY: test
-test: setup ## Run every test on real Redis, MariaDB, PHP, WP-CLI and WordPress
+test: setup-web ## Run every test on real Redis, MariaDB, PHP, WP-CLI, WordPress, Apache and nginx
 	$(GO) test $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: unit

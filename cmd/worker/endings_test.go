@@ -43,6 +43,10 @@ func TestMeasureWhoseTimeIsOverIsEndedByOneOp(t *testing.T) {
 	ops := func() []tasks.Op {
 		page, err := client.List(t.Context(), queue.OpFilter{})
 		must(err)
+		for i, op := range page.Items {
+			page.Items[i], err = client.Get(t.Context(), op.ID)
+			must(err)
+		}
 		return page.Items
 	}
 	if got := ops(); len(got) != 0 {

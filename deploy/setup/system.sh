@@ -15,6 +15,14 @@ system_missing() {
   have curl || lack curl curl
   have flock || lack flock util-linux
   [ -s /etc/ssl/certs/ca-certificates.crt ] || lack ca-certificates ca-certificates
+  if [ -n "${with_web:-}" ]; then web_missing; fi
+}
+
+# web_missing: programs alone, which tests start by themselves. apache2-bin has no service.
+web_missing() {
+  [ -x /usr/sbin/apache2 ] || lack apache2 apache2-bin
+  [ -x /usr/sbin/nginx ] || lack nginx nginx-light
+  [ -x /usr/bin/php-cgi ] || lack php-cgi php-cgi
 }
 
 # lack WHAT PACKAGE
@@ -62,7 +70,8 @@ system_install() {
     --no-install-recommends -o DPkg::Lock::Timeout=300 $apt_missing >"$cache/apt.log" 2>&1 ||
     { tail -n 20 "$cache/apt.log" >&2; fail "apt-get install failed, all of it is in $cache/apt.log"; }
   services_restore
-  case " $apt_missing " in *" redis-server "*) redis_stays_off ;; esac
+  case " $apt_missing " in *" redis-server "*) service_stays_off redis-server ;; esac
+  case " $apt_missing " in *" nginx-light "*) service_stays_off nginx ;; esac
   system_missing
   [ -z "$apt_missing" ] || fail "still missing after the installation:$gone"
 }
@@ -124,15 +133,15 @@ services_restore() {
   trap - EXIT INT TERM HUP
 }
 
-# redis_stays_off: the package enables its unit for the next boot. Called only when it
-# was us who installed it; a Redis that somebody runs is never touched. update-rc.d takes
-# the links of systemd away too, also where no systemd runs.
-redis_stays_off() {
-  say "leaving the redis-server service off (the toolkit starts its own)"
+# service_stays_off NAME: a package enables its unit for the next boot. Called only when
+# it was us who installed it; a server that somebody runs is never touched. update-rc.d
+# takes the links of systemd away too, also where no systemd runs.
+service_stays_off() {
+  say "leaving the $1 service off (the toolkit starts its own)"
   if have systemctl; then
-    as_root systemctl disable redis-server.service >/dev/null 2>&1 || warn "systemctl could not disable redis-server.service"
+    as_root systemctl disable "$1.service" >/dev/null 2>&1 || warn "systemctl could not disable $1.service"
   fi
   if have update-rc.d; then
-    as_root update-rc.d redis-server disable >/dev/null 2>&1 || warn "update-rc.d could not disable redis-server"
+    as_root update-rc.d "$1" disable >/dev/null 2>&1 || warn "update-rc.d could not disable $1"
   fi
 }
