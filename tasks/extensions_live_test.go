@@ -276,8 +276,9 @@ func (s shop) lists(t *testing.T) {
 		t.Errorf("%+v", preview)
 	}
 	s.mustHave(t, "steady", "1.1 active")
-	_, items = s.ends(t, RolledBack, "plugin.update", `{"all":true}`) // for steady 2.0
-	if items["akismet"].Status != ItemSkipped || items["hello-dolly"].Status != ItemUnchanged || items["steady"].Status != ItemFailed {
+	out, items = s.ends(t, RolledBack, "plugin.update", `{"all":true}`) // for steady 2.0
+	// What WordPress brought along is not in this package source.
+	if answerOf[ExtensionResult](t, out).Skipped == 0 || items["hello-dolly"].Status != ItemUnchanged || items["steady"].Status != ItemFailed {
 		t.Errorf("%+v", items)
 	}
 	s.mustHave(t, "steady", "1.1 active")
