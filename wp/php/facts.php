@@ -229,7 +229,7 @@ call_user_func(
 			);
 		};
 
-		$security = static function () use ( $constant ) {
+		$security = static function () use ( $constant, $text ) {
 			global $wpdb;
 			$constants = array();
 			foreach ( array(
