@@ -397,7 +397,7 @@ func (s shop) deaths(t *testing.T) {
 
 func TestPluginsOfANetwork(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, "nell", Install{Multisite: Subdirectories})
+	s := newShop(t, "nell", Install{Version: "6.2", Multisite: Subdirectories})
 	s.ends(t, Succeeded, "plugin.install", `{"plugin":["hello-dolly","steady@1.0"],"activate":true,"network":true}`)
 	s.mustHave(t, "steady", "1.0 active-network")
 	s.ends(t, RolledBack, "plugin.update", `{"plugin":"steady"}`)
