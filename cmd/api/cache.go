@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/wispanel/wptk/tasks"
-	"github.com/wispanel/wptk/wp"
 )
 
 // layerState is one layer of caching.
@@ -40,25 +39,25 @@ func (s *server) getCache(ctx context.Context, in *readInput) (*cacheAnswer, err
 	return out, nil
 }
 
-func objectLayer(c *wp.CacheFacts) layerState {
+func objectLayer(c *tasks.CacheFacts) layerState {
 	l := layerState{Type: tasks.CacheObject, Enabled: c.Object.Enabled, Available: c.Offered}
 	if !c.Offered {
 		l.Reason = "the node has no object cache to offer"
 	}
 	l.provide(c.Object.DropIn)
-	if d := c.Object.DropIn; d != nil && d.Name != wp.ObjectCacheName {
+	if d := c.Object.DropIn; d != nil && d.Name != tasks.ObjectCacheName {
 		l.Available, l.Reason = false, "somebody else's drop-in is in place; it is never overwritten"
 	}
 	return l
 }
 
-func pageLayer(c *wp.CacheFacts) layerState {
+func pageLayer(c *tasks.CacheFacts) layerState {
 	l := layerState{Type: tasks.CachePage, Enabled: c.Page.Enabled, Reason: "a caching plugin of the site switches it on and off; its pages can be flushed and purged"}
 	l.provide(c.Page.DropIn)
 	return l
 }
 
-func opcacheLayer(c *wp.CacheFacts) layerState {
+func opcacheLayer(c *tasks.CacheFacts) layerState {
 	l := layerState{Type: tasks.CacheOpcache, Enabled: c.Opcode.Enabled, Reason: "it belongs to the web server's PHP; told is how the command line's PHP is set up"}
 	if c.Opcode.Extension {
 		l.Provider = "Zend OPcache"
@@ -66,7 +65,7 @@ func opcacheLayer(c *wp.CacheFacts) layerState {
 	return l
 }
 
-func (l *layerState) provide(d *wp.DropIn) {
+func (l *layerState) provide(d *tasks.DropIn) {
 	if d == nil {
 		return
 	}

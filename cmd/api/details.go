@@ -10,7 +10,6 @@ import (
 
 	"github.com/wispanel/wptk/queue"
 	"github.com/wispanel/wptk/tasks"
-	"github.com/wispanel/wptk/wp"
 )
 
 // freshWait is how long a read waits for a new inspection.
@@ -33,8 +32,8 @@ type ReadHeaders struct {
 type reading struct {
 	site  queue.Site
 	at    time.Time
-	facts *wp.Details // nil when it never was inspected
-	stale bool        // older than it should be
+	facts *tasks.Details // nil when it never was inspected
+	stale bool           // older than it should be
 }
 
 func (r reading) headers() ReadHeaders {
@@ -87,7 +86,7 @@ func (s *server) recall(ctx context.Context, id string) (reading, error) {
 	if err != nil {
 		return reading{}, err
 	}
-	r.at, r.stale, r.facts = details.At, details.Stale, new(wp.Details)
+	r.at, r.stale, r.facts = details.At, details.Stale, new(tasks.Details)
 	if err := json.Unmarshal(details.Facts, r.facts); err != nil {
 		return reading{}, fmt.Errorf("decoding details: %w", err)
 	}
@@ -165,7 +164,7 @@ func (r reading) unknown(what string) *problem {
 
 type pluginsAnswer struct {
 	ReadHeaders
-	Body []wp.Plugin
+	Body []tasks.Plugin
 }
 
 func (s *server) listPlugins(ctx context.Context, in *readInput) (*pluginsAnswer, error) {
@@ -181,7 +180,7 @@ func (s *server) listPlugins(ctx context.Context, in *readInput) (*pluginsAnswer
 
 type themesAnswer struct {
 	ReadHeaders
-	Body []wp.Theme
+	Body []tasks.Theme
 }
 
 func (s *server) listThemes(ctx context.Context, in *readInput) (*themesAnswer, error) {
@@ -201,38 +200,38 @@ type inspected struct {
 	Stale       bool   `json:"stale" doc:"The node could not be asked in time; this is what it said earlier."`
 	Health      health `json:"health"`
 
-	Core     *wp.CoreFacts     `json:"core"`
-	Plugins  []wp.Plugin       `json:"plugins" nullable:"true"`
-	Themes   []wp.Theme        `json:"themes" nullable:"true"`
-	Users    *wp.UserFacts     `json:"users"`
-	Options  *wp.OptionFacts   `json:"options"`
-	Cache    *wp.CacheFacts    `json:"cache"`
-	Security *wp.SecurityFacts `json:"security"`
-	Sizes    sizes             `json:"sizes"`
-	Cron     *wp.CronFacts     `json:"cron"`
-	PHP      *wp.PHPFacts      `json:"php"`
+	Core     *tasks.CoreFacts     `json:"core"`
+	Plugins  []tasks.Plugin       `json:"plugins" nullable:"true"`
+	Themes   []tasks.Theme        `json:"themes" nullable:"true"`
+	Users    *tasks.UserFacts     `json:"users"`
+	Options  *tasks.OptionFacts   `json:"options"`
+	Cache    *tasks.CacheFacts    `json:"cache"`
+	Security *tasks.SecurityFacts `json:"security"`
+	Sizes    sizes                `json:"sizes"`
+	Cron     *tasks.CronFacts     `json:"cron"`
+	PHP      *tasks.PHPFacts      `json:"php"`
 }
 
 // health says what is wrong with a site.
 type health struct {
-	Status  string      `json:"status" enum:"ok,broken,suspended,unreadable"`
-	Reason  string      `json:"reason"`
-	Culprit *wp.Culprit `json:"culprit" doc:"What breaks the site, where PHP's message tells."`
-	Limited bool        `json:"limited" doc:"Read without the site's plugins and theme, because they break it."`
-	Issues  []wp.Issue  `json:"issues" doc:"What deserves attention, the worst first."`
+	Status  string         `json:"status" enum:"ok,broken,suspended,unreadable"`
+	Reason  string         `json:"reason"`
+	Culprit *tasks.Culprit `json:"culprit" doc:"What breaks the site, where PHP's message tells."`
+	Limited bool           `json:"limited" doc:"Read without the site's plugins and theme, because they break it."`
+	Issues  []tasks.Issue  `json:"issues" doc:"What deserves attention, the worst first."`
 }
 
 // sizes is what an install takes.
 type sizes struct {
-	Files    *wp.Usage         `json:"files"`
-	Database *wp.DatabaseFacts `json:"database"`
+	Files    *tasks.Usage         `json:"files"`
+	Database *tasks.DatabaseFacts `json:"database"`
 }
 
 // Inspected is exported for being embedded: encoders skip what is not.
 type Inspected = inspected
 
 func (r reading) inspected() inspected {
-	out := inspected{Stale: r.stale, Health: health{Status: string(r.site.Status), Reason: r.site.Reason, Issues: []wp.Issue{}}}
+	out := inspected{Stale: r.stale, Health: health{Status: string(r.site.Status), Reason: r.site.Reason, Issues: []tasks.Issue{}}}
 	d := r.facts
 	if d == nil {
 		return out

@@ -7,7 +7,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/wispanel/wptk/tasks"
-	"github.com/wispanel/wptk/wp"
 )
 
 type securityAnswer struct {
@@ -20,10 +19,10 @@ type securityReport struct {
 	Success bool   `json:"success"`
 	ID      string `json:"id"`
 	// Drifted counts what was applied and is not as it was left.
-	Drifted  int                `json:"drifted"`
-	Measures []wp.MeasureStatus `json:"measures"`
-	Facts    *wp.SecurityFacts  `json:"facts" doc:"What else an inspection has found; null when the site's code kept it from being read."`
-	ReadAt   time.Time          `json:"read_at"`
+	Drifted  int                   `json:"drifted"`
+	Measures []tasks.MeasureStatus `json:"measures"`
+	Facts    *tasks.SecurityFacts  `json:"facts" doc:"What else an inspection has found; null when the site's code kept it from being read."`
+	ReadAt   time.Time             `json:"read_at"`
 }
 
 // getSecurity reports every measure: what was asked for, what is there, and why not.
@@ -37,7 +36,7 @@ func (s *server) getSecurity(ctx context.Context, in *readInput) (*securityAnswe
 	}
 	report := securityReport{Success: true, ID: in.ID, Measures: r.facts.Measures, Facts: r.facts.Security, ReadAt: r.at}
 	for _, m := range report.Measures {
-		if m.Status == wp.MeasureDrifted {
+		if m.Status == tasks.MeasureDrifted {
 			report.Drifted++
 		}
 	}
