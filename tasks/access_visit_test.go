@@ -116,6 +116,7 @@ type browser struct {
 	t    *testing.T
 	site *visited
 	http *http.Client
+	last string   // where it was before
 	seen []string // everything that was answered, headers included
 }
 
@@ -159,6 +160,10 @@ func (b *browser) do(method, to string, form url.Values) page {
 	if form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+	if b.last != "" {
+		req.Header.Set("Referer", b.last)
+	}
+	b.last = u.String()
 	res, err := b.http.Do(req)
 	must(b.t, err)
 	defer res.Body.Close()

@@ -52,6 +52,75 @@ func loginIsHidden(t *testing.T, v *visited) {
 	t.Run("shown again", func(t *testing.T) { loginIsShownAgain(t, v) })
 }
 
+// In a subdirectory, and on an old WordPress.
+func TestPeopleGetInToASubdirectory(t *testing.T) {
+	t.Parallel()
+	v := newNode(t).open(t, "nils", "sub.test", "public_html/blog", Install{Version: "6.2"})
+	link, r := v.link(t, "", "/wp-admin/profile.php")
+	b := v.browser(t)
+	if p := b.use(link); r.Redirect != "http://sub.test/blog/wp-admin/profile.php" || p.location != r.Redirect || b.who() != "boss" {
+		t.Errorf("%v, logged in as %q", p, b.who())
+	}
+	if p := b.get("/wp-login.php"); p.status != http.StatusNotFound { // of the domain, where no WordPress is
+		t.Errorf("%v", p)
+	}
+	elsewhere := asJSON(t, map[string]any{"redirect": "http://sub.test/shop/", "token": sealed(t, string(new(AdminAutologin).Draw()))})
+	if out := v.does(t, "admin.autologin", elsewhere, Failed); out.Error.Code != CodeInvalidPayload {
+		t.Errorf("%+v", out.Error)
+	}
+	v.hide(t)
+	t.Run("strangers", func(t *testing.T) { strangersFindNothing(t, v) })
+	t.Run("logging in and out", func(t *testing.T) { ownersComeAndGo(t, v) })
+	t.Run("lost password", func(t *testing.T) { lostPasswordsAreReset(t, v) })
+	t.Run("protected post", func(t *testing.T) { protectedPostsOpen(t, v) })
+	t.Run("shown again", func(t *testing.T) { loginIsShownAgain(t, v) })
+}
+
+// A network has one slug for all of its sites, and its first super admin gets the link.
+func TestPeopleGetInToANetwork(t *testing.T) {
+	t.Parallel()
+	v := newNode(t).open(t, "nina", "net.test", "public_html", Install{Version: "6.5", Multisite: Subdirectories})
+	made := v.put(t, "mu-plugins/more.php", `<?php
+		add_action( 'init', function () {
+			if ( isset( $_GET['more'] ) ) {
+				wpmu_create_blog( 'net.test', '/second/', 'Second', 1 );
+				wpmu_create_user( 'guest', 'guest pass 1', 'guest@net.test' );
+			}
+		}, 99 );`)
+	v.browser(t).get("?more=1")
+	must(t, os.Remove(made))
+	link, r := v.link(t, "", "")
+	b := v.browser(t)
+	if p := b.use(link); r.User != "boss" || p.location != "http://net.test/wp-admin/" || b.who() != "boss" {
+		t.Errorf("%v, logged in as %q", p, b.who())
+	}
+	if p := b.get("wp-admin/network/"); p.status != http.StatusOK {
+		t.Errorf("%v", p)
+	}
+	// A user of the network who has nothing to do with the site.
+	stranger := asJSON(t, map[string]any{"user": "guest", "token": sealed(t, string(new(AdminAutologin).Draw()))})
+	if out := v.does(t, "admin.autologin", stranger, Failed); out.Error.Code != CodeNoSuchUser {
+		t.Errorf("%+v", out.Error)
+	}
+	payload := asJSON(t, map[string]any{"user": "jane", "email": "jane@net.test", "password": sealed(t, rootPassword)})
+	v.does(t, "admin.create", payload, Succeeded)
+	v.hide(t)
+	t.Run("strangers", func(t *testing.T) { strangersFindNothing(t, v) })
+	t.Run("logging in and out", func(t *testing.T) { ownersComeAndGo(t, v) })
+	c := v.browser(t)
+	if p := c.get("second/" + slugForTest + "/"); p.status != http.StatusOK || !strings.Contains(p.body, `action="http://net.test/second/`+slugForTest+`/"`) {
+		t.Errorf("%v", p)
+	}
+	if c.logIn(slugForTest+"/", "jane", rootPassword); c.who() != "jane" {
+		t.Errorf("logged in as %q", c.who())
+	}
+	if taken := v.does(t, "security.hide-login", `{"enabled":true,"slug":"second"}`, Failed); taken.Error.Code != CodeInvalidPayload {
+		t.Errorf("%+v", taken.Error)
+	}
+	v.does(t, "security.hide-login", `{"enabled":false}`, Succeeded)
+	v.mustHavePlugin(t, v.links(t) > 0)
+}
+
 // strangersFindNothing asks for all that must be gone and all that must not, and then looks
 // for the slug in every answer.
 func strangersFindNothing(t *testing.T, v *visited) {
@@ -65,6 +134,9 @@ func strangersFindNothing(t *testing.T, v *visited) {
 	} {
 		p := b.get(gone)
 		want := http.StatusNotFound
+		if v.Multisite && strings.HasPrefix(gone, "wp-signup") || strings.HasPrefix(gone, "wp-activate") && v.Multisite {
+			continue // pages of a network, which lead nowhere but to itself
+		}
 		if strings.HasPrefix(gone, "?") {
 			want = http.StatusOK // the front page: the slug is a path here
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -115,7 +116,7 @@ func (c *CLI) LoginIssue(ctx context.Context, site Site, l LoginLink) (IssuedLog
 		return IssuedLogin{}, fmt.Errorf("issuing login link: %w: %w", ErrOutput, err)
 	}
 	return IssuedLogin{
-		UserID: got.ID, User: cleanField(got.Login), Address: own.URL + "/", Redirect: cleanField(got.Redirect),
+		UserID: got.ID, User: cleanField(got.Login), Address: strings.TrimRight(own.URL, "/") + "/", Redirect: cleanField(got.Redirect),
 		Expires: time.Unix(got.Expires, 0).UTC(),
 	}, nil
 }
