@@ -220,7 +220,7 @@ func asReader(ctx context.Context, site Site, spec proc.Spec, worst int, read fu
 		if err == nil {
 			_, err = io.Copy(io.Discard, r) // tar pads its output
 		}
-		r.CloseWithError(errors.Join(err, io.ErrClosedPipe)) //nolint:errcheck // always nil
+		r.CloseWithError(errors.Join(err, io.ErrClosedPipe))
 		failed <- err
 	}()
 	exit, err := proc.Run(ctx, spec)

@@ -148,7 +148,7 @@ func (h *Host) DropDatabase(ctx context.Context, found Found, part DatabasePart)
 	return h.DB.dropUsers(ctx, part)
 }
 
-// ErrNotDropped: the tenant's credentials do not suffice to drop its database.
+// ErrNotDropped means that the tenant's credentials do not suffice to drop its database.
 var ErrNotDropped = errors.New("database is still there")
 
 func (h *Host) asTenant(ctx context.Context, found Found, request tablesRequest) (tablesAnswer, error) {

@@ -21,16 +21,20 @@ func init() {
 		if err := json.Unmarshal(in, &request); err != nil {
 			return nil, fmt.Errorf("reading request: %w", err)
 		}
-		answer, err := childTables(ctx, request)
-		var server *mysql.MySQLError
-		switch {
-		case errors.As(err, &server) && classOf(err) == nil:
-			return tablesAnswer{Refused: reasonOf(err)}, nil
-		case err != nil:
-			return tablesAnswer{Away: true}, nil
-		}
-		return answer, nil
+		return answerTables(childTables(ctx, request)), nil
 	})
+}
+
+// answerTables tells a server that says no from one that does not answer.
+func answerTables(answer tablesAnswer, err error) tablesAnswer {
+	var server *mysql.MySQLError
+	switch {
+	case errors.As(err, &server) && classOf(err) == nil:
+		return tablesAnswer{Refused: reasonOf(err)}
+	case err != nil:
+		return tablesAnswer{Away: true}
+	}
+	return answer
 }
 
 type tablesRequest struct {
