@@ -132,7 +132,7 @@ func (x *autologin) revoke(ctx context.Context) error {
 	return x.undoLive(ctx, func(site wp.Site) error {
 		hash, err := x.hash()
 		if err != nil {
-			return nil //nolint:nilerr // a token that cannot be opened was not stored either
+			return nil // a token that cannot be opened was not stored either
 		}
 		return x.Host.CLI.LoginRevoke(ctx, site, hash)
 	})

@@ -69,11 +69,11 @@ func (c *coreChange) translate(ctx context.Context) error {
 			return err
 		}
 		c.logf("The translations could not be told, and are kept as they are.")
-		return nil //nolint:nilerr // said above; the site may be one that did not work before either
+		return nil // said above; the site may be one that did not work before either
 	}
 	rel, err := filepath.Rel(site.Docroot, state.LanguageDir)
 	if err != nil || state.LanguageDir == "" || !filepath.IsLocal(rel) {
-		return nil //nolint:nilerr // no translations, or none of this site's own
+		return nil // no translations, or none of this site's own
 	}
 	done := map[string]string{}
 	for _, locale := range state.Languages {

@@ -291,7 +291,7 @@ func (c *coreChange) keepLocale(ctx context.Context, site wp.Site, tree wp.CoreT
 	was, err := c.Host.Files.ReadFile(ctx, site, versionFile, 64<<10)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.logf("version.php could not be read; the language of the package may be lost.")
-		return nil //nolint:nilerr // a link or a giant in its place is what is being repaired
+		return nil // a link or a giant in its place is what is being repaired
 	}
 	locale := wp.LocalPackage(was)
 	if locale == "" {

@@ -78,7 +78,7 @@ func domainNames(r root, account string) ([]string, error) {
 		dir = next
 	}
 	names, err := dir.Readdirnames(maxEntries)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil, nil
 	}
 	return names, err

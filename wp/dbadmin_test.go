@@ -128,6 +128,7 @@ func TestTenantHasNothingButItsDatabase(t *testing.T) {
 		must(t, rows.Scan(&g))
 		grants = append(grants, g)
 	}
+	must(t, rows.Err())
 	if all := strings.Join(grants, "\n"); len(grants) != 2 || !strings.Contains(all, "GRANT USAGE ON *.*") || strings.Contains(all, "GRANT OPTION") {
 		t.Errorf("grants are %q", grants)
 	}
@@ -216,7 +217,7 @@ func TestDatabaseNamesFitAndDoNotMeet(t *testing.T) {
 			t.Fatalf("%q and %q meet", account, other)
 		}
 	})
-	if DatabaseName("a", "") == DatabaseName("a", "") {
+	if first, second := DatabaseName("a", ""), DatabaseName("a", ""); first == second {
 		t.Error("two random names are the same")
 	}
 	if DatabaseName("a_b", "c") == DatabaseName("a", "b_c") {

@@ -108,7 +108,7 @@ func list(dir *os.Root, n int) ([]string, error) {
 	}
 	defer f.Close()
 	names, err := f.Readdirnames(n)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("listing directory: %w", err)
 	}
 	return names, nil

@@ -34,7 +34,7 @@ func TestInstalledSiteCanBeLoggedInto(t *testing.T) {
 	addr := socket.Addr().String()
 	var requests atomic.Int32
 	bystander := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) })}
-	go bystander.Serve(socket) //nolint:errcheck // ends with Close
+	go bystander.Serve(socket)
 
 	staged, err := l.prepare(t, "bob", "shop.test", "public_html", ConfigOptions{}).WithURL("http://" + addr)
 	if err != nil {
@@ -169,7 +169,7 @@ func checkLogin(t *testing.T, base string) {
 		}
 		return r, string(body)
 	}
-	if r, body := page(client.Get(base + "/")); r.StatusCode != 200 || !strings.Contains(body, "Bob&#039;s &lt;Shop&gt;") {
+	if r, body := page(client.Get(base + "/")); r.StatusCode != http.StatusOK || !strings.Contains(body, "Bob&#039;s &lt;Shop&gt;") {
 		t.Errorf("home page: %s", r.Status)
 	}
 	page(client.Get(base + "/wp-login.php")) // sets the test cookie

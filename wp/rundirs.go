@@ -147,7 +147,7 @@ func (d runDirs) temp(who proc.Identity) (string, error) {
 // the tenant empties it.
 func (d runDirs) discard(dir string, who proc.Identity, log *slog.Logger) {
 	err := unix.Rmdir(dir)
-	if err == unix.ENOTEMPTY {
+	if errors.Is(err, unix.ENOTEMPTY) {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		err = proc.Call(ctx, who, proc.CallOptions{}, emptyDirCall, dir, nil)

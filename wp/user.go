@@ -29,7 +29,7 @@ type NewUser struct {
 	Op                 string
 }
 
-// ErrNoUser: there is no user of that login.
+// ErrNoUser says that there is no user of that login.
 var ErrNoUser = errors.New("no such user")
 
 // UserList reads the users of a role, or all of them when role is empty.

@@ -26,7 +26,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	defer state.Close()
+	defer state.Close() //nolint:errcheck // the process ends
 	runs := &runs{dir: state.runsDir(), log: log}
 	if err := runs.killStrays(); err != nil {
 		return err
@@ -35,7 +35,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	defer journal.Close()
+	defer journal.Close() //nolint:errcheck // the process ends
 
 	reg := boot.NewRegistry()
 	metrics := queue.NewMetrics(reg)
@@ -43,7 +43,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	defer host.DB.Close()
+	defer host.DB.Close() //nolint:errcheck // the process ends
 	host.Archives = state.archivesDir()
 	if err := host.CLI.Sweep(); err != nil {
 		return err

@@ -163,7 +163,7 @@ func (o outPipe) copy() error {
 			slog.Warn("output pipe is held open by a process outside the run", "path", o.name)
 		}
 		if err != nil { // the end of the pipe, or drained
-			return nil //nolint:nilerr // see above: how reading ends is not the writer's error
+			return nil // see above: how reading ends is not the writer's error
 		}
 	}
 }

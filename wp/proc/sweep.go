@@ -91,7 +91,7 @@ func openProcess(pid int, ticks uint64) (int, error) {
 	}
 	if now, err := readStat(pid); err != nil || now.ticks != ticks {
 		unix.Close(fd)
-		return -1, nil //nolint:nilerr // it is gone, or another process by now
+		return -1, nil // it is gone, or another process by now
 	}
 	return fd, nil
 }

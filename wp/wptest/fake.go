@@ -134,7 +134,7 @@ var copies struct{ path string }
 // Cleanup removes the copy of the test binary. Call it when the tests have run.
 func Cleanup() {
 	if copies.path != "" {
-		os.Remove(copies.path)
+		os.Remove(copies.path) //nolint:errcheck // a temporary file more, at worst
 	}
 }
 
