@@ -190,7 +190,7 @@ func (p *Packages) coreDir(ctx context.Context, v Version) (string, error) {
 	if p.inUse != "" {
 		dir = filepath.Join(p.inUse, rel)
 	} else if _, err := os.Stat(filepath.Join(dir, "SHA256SUMS")); err != nil {
-		if err := p.fill(dir, func(stage string) error { return p.source.core(ctx, v, stage) }); err != nil {
+		if err := fill(dir, func(stage string) error { return p.source.core(ctx, v, stage) }); err != nil {
 			return "", err
 		}
 	}
@@ -203,7 +203,7 @@ func (p *Packages) languageDir(ctx context.Context, v Version, locale string) (s
 	dir := filepath.Join(p.store, rel)
 	if _, err := os.Stat(dir); err != nil {
 		var locales []string
-		err := p.fill(dir, func(stage string) (err error) {
+		err := fill(dir, func(stage string) (err error) {
 			locales, err = p.source.language(ctx, v, locale, stage)
 			return err
 		})
@@ -246,7 +246,7 @@ func (p *Packages) archive(ctx context.Context, kind, slug, request string) (str
 	if p.inUse != "" {
 		file = filepath.Join(p.inUse, rel)
 	} else if _, err := os.Stat(file); err != nil {
-		if err := p.fill(file, func(stage string) error { return p.source.zip(ctx, kind, slug, v, stage) }); err != nil {
+		if err := fill(file, func(stage string) error { return p.source.zip(ctx, kind, slug, v, stage) }); err != nil {
 			return "", fmt.Errorf("fetching %s %s: %w", slug, v, err)
 		}
 	}
