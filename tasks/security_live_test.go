@@ -146,6 +146,7 @@ func TestMeasuresHoldOnARealSiteAndAreTakenBackExactly(t *testing.T) {
 			t.Fatalf("something is left:\n%s", firstDifference(before, after))
 		}
 	}
+	t.Run("inspection", func(t *testing.T) { h.inspected(t); unchanged(t) })
 	t.Run("file edit", func(t *testing.T) { h.fileEdit(t); unchanged(t) })
 	t.Run("debug", func(t *testing.T) { h.debugging(t); unchanged(t) })
 	t.Run("file protection", func(t *testing.T) { h.protection(t); unchanged(t) })
@@ -166,6 +167,20 @@ func firstDifference(a, b string) string {
 		}
 	}
 	return fmt.Sprintf("+ %q", y[len(x):])
+}
+
+// inspected checks that an inspection knows every measure, and finds none.
+func (h *hardened) inspected(t *testing.T) {
+	d, err := h.node.host.Examine(t.Context(), h.site)
+	must(t, err)
+	if len(d.Measures) != len(wp.Measures) || len(d.Failed) != 0 || d.Security == nil || d.Security.LoginHider {
+		t.Errorf("%+v %+v", d.Measures, d)
+	}
+	for _, m := range d.Measures {
+		if m.Status != wp.MeasureNotApplied || !m.Available || m.AppliedBy != nil {
+			t.Errorf("%+v", m)
+		}
+	}
 }
 
 func (h *hardened) fileEdit(t *testing.T) {

@@ -43,8 +43,13 @@ func childMakeLog(_ context.Context, c child) (any, error) {
 
 func childDropLog(_ context.Context, c child) (any, error) {
 	info, err := c.root.Lstat(c.Target)
-	if err != nil || info.Size() > 0 || !info.Mode().IsRegular() {
-		return nil, nil // gone, or somebody may want to read it
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("looking at log: %w", err)
+	case info.Size() > 0 || !info.Mode().IsRegular():
+		return nil, nil // somebody may want to read it
 	}
 	if err := c.root.Remove(c.Target); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("removing log: %w", err)
