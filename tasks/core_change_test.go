@@ -84,6 +84,8 @@ func TestCoreIsChangedWholeOrNotAtAll(t *testing.T) {
 	o.mustEnd(Succeeded)
 	for name, content := range map[string]string{
 		"wp-admin/.htaccess": "# mine", "wp-includes/own/tool.txt": "mine", ".htaccess": "# mine too", "wp-content/themes/mine/style.css": "mine",
+		// As of a translated package, with a translation of which only the newest core has a newer one.
+		versionFile: string(wp.WithLocalPackage([]byte(read(t, o, versionFile)), "de_DE")), "wp-content/languages/de_DE.mo": "",
 	} {
 		o.put(name, content)
 	}
@@ -164,6 +166,7 @@ func (o *order) breakingUpdate() {
 }
 
 func (o *order) dyingUpdates() {
+	words := []string{"kept", "updated"}
 	for i, version := range []string{"6.5.5", "7.1.1"} {
 		before := o.running().DBVersion
 		up := o.change(&CoreUpdate{Version: version})
@@ -174,7 +177,8 @@ func (o *order) dyingUpdates() {
 		up.mustBe(out, Succeeded)
 		got := o.coreResult(out)
 		if state := o.mustRun(version); r.deaths < 4 || !got.Changed || !got.SiteUp || got.To != version || got.DBVersion != state.DBVersion || state.DBVersion <= before ||
-			got.After.Modified+got.After.Missing != 0 || got.After.Unexpected != 2 || len(got.Left) != 0 {
+			got.After.Modified+got.After.Missing != 0 || got.After.Unexpected != 2 || len(got.Left) != 0 ||
+			got.Translations["de_DE"] != words[i] || wp.LocalPackage([]byte(read(o.t, o, versionFile))) != "de_DE" {
 			o.t.Errorf("%+v, after %+v, %d deaths, running %+v", got, got.After, r.deaths, state)
 		}
 		for _, name := range []string{"wp-admin/.htaccess", "wp-includes/own/tool.txt"} {
@@ -228,4 +232,30 @@ func (o *order) healing() {
 
 func sameSet(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+func TestTablesOfEverySiteOfANetworkAreUpgraded(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	o := n.order(t, "netty", "network.test", "public_html", Install{Version: "6.2.6", Multisite: Subdirectories})
+	o.mustEnd(Succeeded)
+	o.put("wp-content/mu-plugins/second.php", `<?php add_action( 'init', function () {
+	if ( is_main_site() && ! get_site_by_path( 'network.test', '/two/' ) ) {
+		require_once ABSPATH . 'wp-admin/includes/admin.php';
+		wpmu_create_blog( 'network.test', '/two/', 'Two', 1 );
+	}
+} );`)
+	o.running()
+	o.change(&CoreUpdate{Version: "6.5.5"}).mustEnd(Succeeded)
+	state := o.mustRun("6.5.5")
+	site, err := n.host.Layout.Find("netty", "network.test", "public_html")
+	must(t, err)
+	for _, address := range []string{"http://network.test", "http://network.test/two"} {
+		blog, err := site.WithURL(address)
+		must(t, err)
+		got, err := n.host.CLI.CoreState(t.Context(), blog)
+		if err != nil || !got.Multisite || got.DBVersion != state.DBVersionWanted {
+			t.Errorf("%s: %+v %v", address, got, err)
+		}
+	}
 }
