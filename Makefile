@@ -35,6 +35,11 @@ demo: setup ## Private Redis and MariaDB, one API, two nodes: install two real s
 test: setup-web ## Run every test on real Redis, MariaDB, PHP, WP-CLI, WordPress, Apache and nginx
 	$(GO) test $(TESTFLAGS) $(PACKAGES)
 
+.PHONY: browser
+browser: ## Log in to a real site with Chromium; its pictures are kept in bin/_artifacts
+	@./deploy/setup.sh --with-browser
+	$(GO) test -race -tags browser ./tasks -run WithABrowser -count=1 -v -artifacts -outputdir $(CURDIR)/$(BIN)
+
 .PHONY: unit
 unit: ## Run the tests that need no server
 	$(GO) test -short -race -p 2 $(PACKAGES)

@@ -16,6 +16,8 @@ system_missing() {
   have flock || lack flock util-linux
   [ -s /etc/ssl/certs/ca-certificates.crt ] || lack ca-certificates ca-certificates
   if [ -n "${with_web:-}" ]; then web_missing; fi
+  # Debian's: what Ubuntu has under this name is a snap, which needs a running service.
+  if [ -n "${with_browser:-}" ]; then have chromium || lack chromium chromium; fi
 }
 
 # web_missing: programs alone, which tests start by themselves. apache2-bin has no service.
