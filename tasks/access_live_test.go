@@ -283,7 +283,7 @@ func ofManyOneWins(t *testing.T, v *visited) {
 func linksSurviveBrokenCode(t *testing.T, v *visited) {
 	plugin := v.put(t, "plugins/broken/broken.php", "<?php\n/* Plugin Name: Broken */\nthrow new Exception( 'broken' );\n")
 	v.exec(t, "UPDATE {options} SET option_value = 'a:1:{i:0;s:17:\"broken/broken.php\";}' WHERE option_name = 'active_plugins'")
-	mu := v.put(t, "mu-plugins/zzz.php", "<?php\n")
+	mu := v.put(t, v.mu+"/zzz.php", "<?php\n")
 	b := v.browser(t)
 	if p := b.get(""); p.status != http.StatusInternalServerError {
 		t.Fatalf("the site is not broken: %v", p)
@@ -316,7 +316,7 @@ func pluginGoesWhenUnused(t *testing.T, v *visited) {
 	if p := b.use(link); p.status == http.StatusSeeOther {
 		t.Errorf("a link without the plugin: %v", p)
 	}
-	v.put(t, "mu-plugins/wptk.php", "<?php // mine\n")
+	v.put(t, v.mu+"/wptk.php", "<?php // mine\n")
 	payload := asJSON(t, map[string]any{"token": sealed(t, string(new(AdminAutologin).Draw()))})
 	if out := v.does(t, "admin.autologin", payload, Failed); out.Error.Code != CodeConflict {
 		t.Errorf("%+v", out.Error)

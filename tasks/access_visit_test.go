@@ -23,6 +23,7 @@ type visited struct {
 	*order
 	InstallResult
 	addr string
+	mu   string // directory of the must-use plugins, below wp-content
 }
 
 // open installs a site and serves it from the top of its domain, every unknown path going to
@@ -30,7 +31,7 @@ type visited struct {
 func (n *node) open(t *testing.T, account, domain, path string, task Install) *visited {
 	t.Helper()
 	o := n.order(t, account, domain, path, task)
-	v := &visited{order: o, InstallResult: o.result(o.mustEnd(Succeeded))}
+	v := &visited{order: o, InstallResult: o.result(o.mustEnd(Succeeded)), mu: "mu-plugins"}
 	router, err := os.ReadFile("../cmd/wptk/demo_router.php")
 	must(t, err)
 	script := filepath.Join(wptest.Dir(t), "router.php")
@@ -95,9 +96,19 @@ func (v *visited) put(t *testing.T, rel, content string) string {
 	return file
 }
 
+// define writes a line of PHP into wp-config.php, and answers what takes it out again.
+func (v *visited) define(t *testing.T, line string) (putBack func()) {
+	t.Helper()
+	file := filepath.Join(v.docroot(), configFile)
+	before, err := os.ReadFile(file)
+	must(t, err)
+	must(t, os.WriteFile(file, []byte(strings.Replace(string(before), "<?php", "<?php "+line, 1)), configMode))
+	return func() { must(t, os.WriteFile(file, before, configMode)) }
+}
+
 // muPlugin is where ours is, when it is there.
 func (v *visited) muPlugin() string {
-	return filepath.Join(v.docroot(), "wp-content/mu-plugins/wptk.php")
+	return filepath.Join(v.docroot(), "wp-content", v.mu, "wptk.php")
 }
 
 func (v *visited) mustHavePlugin(t *testing.T, want bool) {

@@ -52,10 +52,12 @@ func loginIsHidden(t *testing.T, v *visited) {
 	t.Run("shown again", func(t *testing.T) { loginIsShownAgain(t, v) })
 }
 
-// In a subdirectory, and on an old WordPress.
+// In a subdirectory, on an old WordPress, with must-use plugins in another place.
 func TestPeopleGetInToASubdirectory(t *testing.T) {
 	t.Parallel()
 	v := newNode(t).open(t, "nils", "sub.test", "public_html/blog", Install{Version: "6.2"})
+	v.mu = "must-use"
+	v.define(t, "define( 'WPMU_PLUGIN_DIR', __DIR__ . '/wp-content/must-use' );")
 	link, r := v.link(t, "", "/wp-admin/profile.php")
 	b := v.browser(t)
 	if p := b.use(link); r.Redirect != "http://sub.test/blog/wp-admin/profile.php" || p.location != r.Redirect || b.who() != "boss" {
@@ -80,7 +82,7 @@ func TestPeopleGetInToASubdirectory(t *testing.T) {
 func TestPeopleGetInToANetwork(t *testing.T) {
 	t.Parallel()
 	v := newNode(t).open(t, "nina", "net.test", "public_html", Install{Version: "6.5", Multisite: Subdirectories})
-	made := v.put(t, "mu-plugins/more.php", `<?php
+	made := v.put(t, v.mu+"/more.php", `<?php
 		add_action( 'init', function () {
 			if ( isset( $_GET['more'] ) ) {
 				wpmu_create_blog( 'net.test', '/second/', 'Second', 1 );
@@ -225,7 +227,7 @@ func interimLoginWorks(t *testing.T, v *visited) {
 
 func lostPasswordsAreReset(t *testing.T, v *visited) {
 	mail := filepath.Join(v.home(), "mail.txt")
-	mu := v.put(t, "mu-plugins/mail.php", `<?php
+	mu := v.put(t, v.mu+"/mail.php", `<?php
 		add_filter( 'pre_wp_mail', function ( $sent, $mail ) { file_put_contents( '`+mail+`', $mail['message'] ); return true; }, 10, 2 );`)
 	defer os.Remove(mu)
 	b := v.browser(t)
@@ -336,11 +338,7 @@ func plainPermalinksWork(t *testing.T, v *visited) {
 }
 
 func killSwitchWorks(t *testing.T, v *visited) {
-	file := filepath.Join(v.docroot(), configFile)
-	config, err := os.ReadFile(file)
-	must(t, err)
-	off := strings.Replace(string(config), "<?php", "<?php define( 'WPTK_HIDE_LOGIN', false );", 1)
-	must(t, os.WriteFile(file, []byte(off), configMode))
+	putBack := v.define(t, "define( 'WPTK_HIDE_LOGIN', false );")
 	b := v.browser(t)
 	if p := b.get("wp-login.php"); p.status != http.StatusOK {
 		t.Errorf("%v", p)
@@ -354,7 +352,7 @@ func killSwitchWorks(t *testing.T, v *visited) {
 	if r := v.hide(t); !r.Suspended || r.LoginURL != v.SiteURL+"/wp-login.php" {
 		t.Errorf("%+v", r)
 	}
-	must(t, os.WriteFile(file, config, configMode))
+	putBack()
 	if p := b.get("wp-login.php"); p.status != http.StatusNotFound {
 		t.Errorf("%v", p)
 	}
