@@ -301,12 +301,12 @@ func (m *Mirror) Add(ctx context.Context, archive string) (MirrorPackage, error)
 	return m.putArchive(p, archive)
 }
 
-func (m *Mirror) addCore(p MirrorPackage, archive string) (MirrorPackage, error) {
+func (m *Mirror) addCore(p MirrorPackage, archive string) (_ MirrorPackage, err error) {
 	dir, err := os.MkdirTemp(m.dir, ".add-")
 	if err != nil {
 		return p, fmt.Errorf("unpacking WordPress: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if err := unzip(archive, dir); err != nil {
 		return p, fmt.Errorf("unpacking WordPress: %w", err)
 	}

@@ -19,7 +19,7 @@ import (
 
 // fill makes place (a file or a directory) by way of a stage beside it: complete
 // and on the disk before it has its name, gone if make fails.
-func fill(place string, make func(stage string) error) error {
+func fill(place string, make func(stage string) error) (err error) {
 	if err := os.MkdirAll(filepath.Dir(place), 0o755); err != nil {
 		return fmt.Errorf("making package store: %w", err)
 	}
@@ -27,7 +27,7 @@ func fill(place string, make func(stage string) error) error {
 	if err != nil {
 		return fmt.Errorf("making package store: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	stage := filepath.Join(dir, filepath.Base(place))
 	if err := make(stage); err != nil {
 		return err
