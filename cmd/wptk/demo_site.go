@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -23,9 +24,10 @@ type demoSite struct {
 
 	user    proc.Identity // the tenant; the invoking user without root
 	root    string        // the account's directory
-	port    int
-	held    net.Listener // keeps the port until PHP takes it
-	metrics string       // the worker's, host:port
+	port    int           // of its address
+	php     string        // host:port of PHP where something is in front of it
+	held    net.Listener  // keeps the port until PHP takes it
+	metrics string        // the worker's, host:port
 
 	op     operation
 	result installed
@@ -75,7 +77,7 @@ func (d *demo) makeSite(ctx context.Context, s *demoSite) (err error) {
 	// The node's own directories first; then the tenant's, which are given away from the
 	// inside out, so that nothing is done in a directory that is the tenant's already.
 	for _, dir := range []string{d.state.dir(s.node), d.state.dir(s.node, "home")} {
-		if err := makeDir(dir, 0o711); err != nil {
+		if err := makeDir(dir, 0o711); err != nil && !errors.Is(err, fs.ErrExist) { // a second account of the node
 			return err
 		}
 	}
@@ -116,8 +118,16 @@ func makeDir(dir string, mode os.FileMode) error {
 func (s *demoSite) homeDir() string { return filepath.Join(s.root, "domains", s.domain) }
 func (s *demoSite) docroot() string { return filepath.Join(s.homeDir(), demoPath) }
 func (s *demoSite) tmp() string     { return filepath.Join(s.root, "tmp") }
-func (s *demoSite) addr() string    { return "127.0.0.1:" + strconv.Itoa(s.port) }
-func (s *demoSite) url() string     { return "http://" + s.domain + ":" + strconv.Itoa(s.port) }
+
+// addr is where visitors come to, phpAddr where PHP listens.
+func (s *demoSite) addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
+func (s *demoSite) phpAddr() string {
+	if s.php != "" {
+		return s.php
+	}
+	return s.addr()
+}
+func (s *demoSite) url() string { return "http://" + s.domain + ":" + strconv.Itoa(s.port) }
 
 // release gives the port to whoever serves the site; it may be called again.
 func (s *demoSite) release() {

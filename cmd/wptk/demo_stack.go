@@ -80,6 +80,29 @@ func (s *stack) secret(name, value string) error {
 
 // processes starts the API and a worker for each node.
 func (s *stack) processes(_ context.Context, bins binaries, sites []*demoSite, invoker bool) error {
+	if err := errors.Join(s.secret("redis-password", s.redis.Password), s.secret("mysql-dsn", s.mariadb.DSN())); err != nil {
+		return err
+	}
+	addrs, err := freeAddrs(2)
+	if err != nil {
+		return err
+	}
+	s.apiAddr, s.metrics = addrs[0], addrs[1]
+	_, err = s.run("api", bins.api, append([]string{"--listen", addrs[0], "--metrics-listen", addrs[1],
+		"--secrets-key-file", s.state.dir("api.age")}, s.redisArgs()...))
+	if err != nil {
+		return err
+	}
+	for _, site := range sites {
+		if err := s.worker(bins, site, invoker); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// worker starts the worker of a site's node.
+func (s *stack) worker(bins binaries, site *demoSite, invoker bool, more ...string) error {
 	packages, err := devstack.Cache()
 	if err != nil {
 		return err
@@ -88,33 +111,19 @@ func (s *stack) processes(_ context.Context, bins binaries, sites []*demoSite, i
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(s.secret("redis-password", s.redis.Password), s.secret("mysql-dsn", s.mariadb.DSN())); err != nil {
-		return err
+	args := append([]string{"--node", site.node, "--state-dir", s.state.dir(site.node, "state"),
+		"--sites", s.state.dir(site.node, "home") + "/*/domains/*", "--site-url", "http://{domain}:" + strconv.Itoa(site.port),
+		"--mysql-dsn-file", s.state.dir("mysql-dsn"), "--db-host", "localhost:" + s.mariadb.Socket,
+		"--packages", packages, "--php", php, "--metrics-listen", site.metrics}, s.redisArgs()...)
+	if invoker {
+		args = append(args, "--as-invoker")
 	}
-	addrs, err := freeAddrs(2)
-	if err != nil {
-		return err
-	}
-	redis := []string{"--redis-url", "redis://" + s.redis.Addr + "/0", "--redis-password-file", s.state.dir("redis-password")}
-	s.apiAddr, s.metrics = addrs[0], addrs[1]
-	_, err = s.run("api", bins.api, append([]string{"--listen", addrs[0], "--metrics-listen", addrs[1],
-		"--secrets-key-file", s.state.dir("api.age")}, redis...))
-	if err != nil {
-		return err
-	}
-	for _, site := range sites {
-		args := append([]string{"--node", site.node, "--state-dir", s.state.dir(site.node, "state"),
-			"--sites", s.state.dir(site.node, "home") + "/*/domains/*", "--site-url", "http://{domain}:" + strconv.Itoa(site.port),
-			"--mysql-dsn-file", s.state.dir("mysql-dsn"), "--db-host", "localhost:" + s.mariadb.Socket,
-			"--packages", packages, "--php", php, "--metrics-listen", site.metrics}, redis...)
-		if invoker {
-			args = append(args, "--as-invoker")
-		}
-		if _, err := s.run("worker-"+site.node, bins.worker, args); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = s.run("worker-"+site.node, bins.worker, append(args, more...))
+	return err
+}
+
+func (s *stack) redisArgs() []string {
+	return []string{"--redis-url", "redis://" + s.redis.Addr + "/0", "--redis-password-file", s.state.dir("redis-password")}
 }
 
 // run starts one of our programs.
@@ -131,8 +140,9 @@ func (s *stack) startSite(ctx context.Context, site *demoSite) (*process, error)
 	}
 	docroot := site.docroot()
 	site.release()
-	p, err := s.launch("php-"+site.node, proc.Spec{
-		Path: php, Args: []string{"-S", site.addr(), "-t", docroot, s.state.dir("router.php")}, Dir: docroot,
+	p, err := s.launch("php-"+site.domain, proc.Spec{
+		// What an operation changes is seen by the next request.
+		Path: php, Args: []string{"-d", "opcache.revalidate_freq=0", "-S", site.phpAddr(), "-t", docroot, s.state.dir("router.php")}, Dir: docroot,
 		// Several workers: WordPress calls itself now and then (cron, site health).
 		Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + site.root, "TMPDIR=" + site.tmp(), "LC_ALL=C.UTF-8", "PHP_CLI_SERVER_WORKERS=3"},
 		As:  site.user, Grace: time.Second,
@@ -141,7 +151,7 @@ func (s *stack) startSite(ctx context.Context, site *demoSite) (*process, error)
 		return nil, err
 	}
 	return p, s.await(ctx, "PHP of "+site.domain, func(ctx context.Context) error {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", site.addr())
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", site.phpAddr())
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,82 @@
+package main
+
+// e2eRow is one endpoint: what is asked of it, and what has to be true then.
+type e2eRow struct {
+	name  string // as the API's document has it, below /wordpress
+	check func(*exam)
+	later string // what it belongs to, when that is not built yet
+}
+
+const (
+	installRow = "POST /install"
+	deleteRow  = "DELETE /delete"
+)
+
+// e2eRows is every endpoint, in the order in which they are checked on each site. Those
+// that change something either take it back or are followed by the row that does: what
+// plugins/install brings, plugins/delete takes away.
+var e2eRows = []e2eRow{
+	{name: installRow, check: checkInstall},
+	{name: "GET /install/{id}/progress", check: checkProgress},
+	{name: "GET /installations", check: checkInstallations},
+	{name: "GET /installation", check: checkInstallation},
+	{name: "GET /status", check: checkStatus},
+	{name: "POST /inspect", check: checkInspect},
+
+	{name: "GET /operations", check: checkOperations},
+	{name: "GET /operations/{id}", check: checkOperation},
+	{name: "GET /operations/{id}/log", check: checkLog},
+	{name: "GET /operations/{id}/events", check: checkEvents},
+	{name: "POST /operations/{id}/cancel", check: checkCancel},
+	{name: "POST /operations/{id}/retry", check: checkRetry},
+
+	{name: "POST /maintenance", check: checkMaintenance},
+	{name: "POST /search-replace", check: checkSearchReplace},
+
+	{name: "POST /admin/create", check: checkAdminCreate},
+	{name: "POST /password/reset", check: checkPasswordReset},
+	{name: "POST /auto-login", check: checkAutoLogin},
+
+	{name: "POST /plugins/install", check: checkPluginsInstall},
+	{name: "POST /plugins/activate", check: checkPluginsActivate},
+	{name: "GET /plugins", check: checkPlugins},
+	{name: "POST /plugins/deactivate", check: checkPluginsDeactivate},
+	{name: "POST /plugins/update", check: checkPluginsUpdate},
+	{name: "POST /plugins/delete", check: checkPluginsDelete},
+
+	{name: "POST /themes/install", check: checkThemesInstall},
+	{name: "POST /themes/activate", check: checkThemesActivate},
+	{name: "GET /themes", check: checkThemes},
+	{name: "POST /themes/deactivate", check: checkThemesDeactivate},
+	{name: "POST /themes/update", check: checkThemesUpdate},
+	{name: "POST /themes/delete", check: checkThemesDelete},
+
+	{name: "POST /cache/enable", check: checkCacheEnable},
+	{name: "GET /cache", check: checkCache},
+	{name: "POST /cache/flush", check: checkCacheFlush},
+	{name: "POST /cache/purge", check: checkCachePurge},
+	{name: "POST /cache/disable", check: checkCacheDisable},
+
+	{name: "POST /security/disable-file-edit", check: checkFileEdit},
+	{name: "GET /security", check: checkSecurity},
+	{name: "POST /security/toggle-debug", check: checkDebug},
+	{name: "POST /security/hide-login", check: checkHideLogin},
+	{name: "POST /security/file-protection", check: checkFileProtection},
+	{name: "POST /security/{measure}", check: checkMeasures},
+
+	{name: "POST /verify-checksums", check: checkChecksums},
+	{name: "GET /verify-checksums", check: checkLastChecksums},
+	{name: "POST /reinstall-core", check: checkReinstall},
+	{name: "POST /core/update", check: checkCoreUpdate},
+
+	{name: "POST /core/update (safe)", later: "safe update"},
+	{name: "POST /clone", later: "clone"},
+	{name: "GET /backups", later: "backup"},
+	{name: "POST /backup", later: "backup"},
+	{name: "DELETE /backups/{id}", later: "backup"},
+	{name: "GET /backups/{id}/download", later: "backup"},
+	{name: "POST /backups/{id}/verify", later: "backup"},
+	{name: "POST /restore", later: "restore"},
+
+	{name: deleteRow, check: checkDelete},
+}
