@@ -40,6 +40,11 @@ browser: ## Log in to a real site with Chromium; its pictures are kept in bin/_a
 	@./deploy/setup.sh --with-browser
 	$(GO) test -race -tags browser ./tasks -run WithABrowser -count=1 -v -artifacts -outputdir $(CURDIR)/$(BIN)
 
+.PHONY: e2e
+e2e: build ## Ask for everything the API offers on WordPress 6.2, 6.5 and the newest, and look in WordPress; pictures are kept in bin/e2e
+	@./deploy/setup.sh --with-browser
+	$(BIN)/wptk e2e --artefacts $(BIN)/e2e
+
 .PHONY: unit
 unit: ## Run the tests that need no server
 	$(GO) test -short -race -p 2 $(PACKAGES)
