@@ -20,6 +20,7 @@ type CoreUpdate struct {
 	Version   string `json:"version,omitempty" maxLength:"32" example:"6.5.5" doc:"A version, a branch such as 6.5 (its newest), or latest; latest when left out."`
 	MinorOnly bool   `json:"minor_only,omitempty" doc:"Stay in the branch that is installed."`
 	Force     bool   `json:"force,omitempty" doc:"Also to an older version. The tables stay as the newer one has made them."`
+	Safe      bool   `json:"safe,omitempty" doc:"With a snapshot and a health check. Not available yet: true is refused."`
 	DryRun    bool   `json:"dry_run,omitempty" doc:"Only say what would be done."`
 }
 
@@ -32,6 +33,9 @@ func (p *CoreUpdate) Validate() []Problem {
 	found.optional("version", p.Version, validVersion)
 	if p.MinorOnly && p.Version != "" {
 		found.add("minor_only", "cannot be given together with version")
+	}
+	if p.Safe {
+		found.add("safe", "is not available yet; leave it out, or say false")
 	}
 	return found
 }

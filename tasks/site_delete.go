@@ -79,6 +79,7 @@ func (p *SiteDelete) Steps(r *Run) []Step {
 	return append(steps,
 		Step{Name: "database", Message: "Removing the database", Weight: 2, Commit: true, Do: d.dropDatabase},
 		Step{Name: "cron", Message: "Removing scheduled jobs", Commit: true, Do: d.removeCron},
+		Step{Name: "cache", Message: "Removing cached objects", Commit: true, Do: d.leaveCache},
 		Step{Name: "files", Message: "Removing files", Weight: 5, Commit: true, Do: d.removeFiles, Verify: d.verify},
 	)
 }

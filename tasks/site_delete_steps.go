@@ -225,6 +225,20 @@ func (d *deleter) removeCron(ctx context.Context) error {
 	return d.Host.RemoveCron(ctx, site)
 }
 
+// leaveCache removes the site's user and keys from the object cache. A cache that is
+// away keeps a user that no site has the password of, which is no reason to fail.
+func (d *deleter) leaveCache(ctx context.Context) error {
+	if d.Host.ObjectCache == nil {
+		return nil
+	}
+	err := d.Host.ObjectCache.Dismiss(ctx, d.Op.Site.ID)
+	if errors.Is(err, wp.ErrObjectCacheAway) {
+		d.logf("The object cache is not reachable; what the site has there stays until it is emptied.")
+		return nil
+	}
+	return err
+}
+
 func (d *deleter) removeFiles(ctx context.Context) error {
 	site, err := d.existing()
 	if err != nil {
