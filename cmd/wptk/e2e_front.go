@@ -28,13 +28,18 @@ func (f *front) port() int { return f.Addr().(*net.TCPAddr).Port }
 func (f *front) serve() {
 	// PHP's own server answers one request per connection.
 	transport := &http.Transport{DisableKeepAlives: true}
+	failed := func(w http.ResponseWriter, r *http.Request, err error) {
+		if r.Context().Err() == nil { // a visitor who goes away is no failure
+			http.Error(w, err.Error(), http.StatusBadGateway)
+		}
+	}
 	f.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		to, ok := f.sites[r.Host]
 		if !ok {
 			http.Error(w, "no such site", http.StatusNotFound)
 			return
 		}
-		(&httputil.ReverseProxy{Transport: transport, Rewrite: func(p *httputil.ProxyRequest) {
+		(&httputil.ReverseProxy{Transport: transport, ErrorHandler: failed, Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(to)
 			p.Out.Host = p.In.Host
 		}}).ServeHTTP(w, r)
