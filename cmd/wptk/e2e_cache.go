@@ -98,6 +98,8 @@ function wpsc_delete_url_cache( $url ) { update_option( 'e2e_purged', $url ); }
 }
 
 func checkCacheDisable(x *exam) {
+	x.ask(nil, cacheWrite, "to go with the cache")
+	x.wordpress([]any{true, "to go with the cache"}, cacheRead)
 	x.change("/cache/disable", fields{"type": "object"}, nil)
 	x.wordpress([]any{false, false}, `return array( (bool) wp_using_ext_object_cache(), wp_cache_get( 'e2e', 'e2e' ) );`)
 	keys := x.keys()

@@ -26,6 +26,7 @@ func checkPluginsInstall(x *exam) {
 }
 
 func checkPluginsActivate(x *exam) {
+	x.wordpress(fields{"akismet/akismet.php": []any{akismetNew, false}, "hello-dolly/hello.php": []any{helloNew, false}}, plugins)
 	x.change("/plugins/activate", fields{"plugin": []string{"akismet", "hello-dolly"}}, nil)
 	x.wordpress(fields{"akismet/akismet.php": []any{akismetNew, true}, "hello-dolly/hello.php": []any{helloNew, true}}, plugins)
 	x.answers(http.StatusOK, "/")
@@ -44,6 +45,7 @@ func checkPlugins(x *exam) {
 }
 
 func checkPluginsDeactivate(x *exam) {
+	x.wordpress(fields{"akismet/akismet.php": []any{akismetNew, true}, "hello-dolly/hello.php": []any{helloNew, true}}, plugins)
 	x.change("/plugins/deactivate", fields{"plugin": "akismet"}, nil)
 	x.wordpress(fields{"akismet/akismet.php": []any{akismetNew, false}, "hello-dolly/hello.php": []any{helloNew, true}}, plugins)
 	x.answers(http.StatusOK, "/")
@@ -62,6 +64,7 @@ func checkPluginsUpdate(x *exam) {
 }
 
 func checkPluginsDelete(x *exam) {
+	x.wordpress(fields{"akismet/akismet.php": []any{akismetNew, false}, "hello-dolly/hello.php": []any{helloNew, true}}, plugins)
 	x.change("/plugins/delete", fields{"plugin": []string{"akismet", "hello-dolly"}, "deactivate": true}, nil)
 	x.wordpress(fields{}, plugins)
 	x.check(!x.has("wp-content/plugins/akismet") && !x.has("wp-content/plugins/hello-dolly"), "files are left")
@@ -86,6 +89,7 @@ func checkThemesInstall(x *exam) {
 }
 
 func checkThemesActivate(x *exam) {
+	x.wordpress([]any{"1.1", ownTheme}, themes, bundled)
 	x.change("/themes/activate", fields{"theme": bundled}, nil)
 	x.wordpress([]any{"1.1", bundled}, themes, bundled)
 	page := x.answers(http.StatusOK, "/")
@@ -106,17 +110,20 @@ func checkThemes(x *exam) {
 }
 
 func checkThemesDeactivate(x *exam) {
+	x.wordpress([]any{"1.1", bundled}, themes, bundled)
 	x.change("/themes/deactivate", fields{"theme": bundled, "fallback": ownTheme}, nil)
 	x.wordpress([]any{"1.1", ownTheme}, themes, bundled)
 	x.answers(http.StatusOK, "/")
 }
 
 func checkThemesUpdate(x *exam) {
+	x.wordpress([]any{"1.1", ownTheme}, themes, bundled)
 	x.change("/themes/update", fields{"theme": bundled, "version": "1.2"}, nil)
 	x.wordpress([]any{"1.2", ownTheme}, themes, bundled)
 }
 
 func checkThemesDelete(x *exam) {
+	x.wordpress([]any{"1.2", ownTheme}, themes, bundled)
 	x.change("/themes/delete", fields{"theme": bundled}, nil)
 	x.wordpress([]any{nil, ownTheme}, themes, bundled)
 	x.check(!x.has("wp-content/themes/"+bundled), "files are left")
