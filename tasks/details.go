@@ -5,6 +5,7 @@ import "github.com/wispanel/wptk/wp"
 // What an inspection finds is declared by package wp, which finds it. These are
 // its names for the API, which shows it and otherwise knows nothing of nodes.
 type (
+	// Details is everything that an inspection has found.
 	Details       = wp.Details
 	CoreFacts     = wp.CoreFacts
 	Plugin        = wp.Plugin

@@ -128,7 +128,7 @@ func TestExitStatusTellsUsageFromAnUnreachableAPI(t *testing.T) {
 		{"help", nil, []string{"--help"}, exitOK},
 		{"version", nil, []string{"--version"}, exitOK},
 	} {
-		if got := runIn(t, t.Context(), c.env, c.args...); got.status != c.want {
+		if got := runIn(t.Context(), t, c.env, c.args...); got.status != c.want {
 			t.Errorf("%s: exit status %d, want %d: %s", c.name, got.status, c.want, got.err)
 		}
 	}
@@ -145,7 +145,7 @@ func TestPasswordAndKeyFilesReachTheAPIAndNothingElse(t *testing.T) {
 	}
 	api := newFakeAPI(t)
 	api.on("POST /wordpress/install", fakeAnswer{status: 202, body: took})
-	got := runIn(t, t.Context(), nil, "install", "blog.com", "--key-file", keyFile, "--admin-password-file", passwordFile,
+	got := runIn(t.Context(), t, nil, "install", "blog.com", "--key-file", keyFile, "--admin-password-file", passwordFile,
 		"--admin-user", "boss", "--plugin", "akismet", "--plugin", "hello-dolly@1.7.2", "--no-ssl", "--version", "6.5", "--api", api.URL)
 	if got.status != exitOK {
 		t.Fatalf("exit status %d: %s", got.status, got.err)

@@ -132,7 +132,7 @@ func (s *demoSite) url() string { return "http://" + s.domain + ":" + strconv.It
 // release gives the port to whoever serves the site; it may be called again.
 func (s *demoSite) release() {
 	if s.held != nil {
-		s.held.Close() //nolint:errcheck // it was only held
+		s.held.Close() // it was only held
 		s.held = nil
 	}
 }

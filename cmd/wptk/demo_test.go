@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -57,8 +56,8 @@ func startDemo(t *testing.T, args ...string) (*os.Process, *bufio.Scanner) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		p.Kill() //nolint:errcheck // it has usually ended
-		p.Wait() //nolint:errcheck // only to reap it
+		p.Kill() // it has usually ended
+		p.Wait() // only to reap it
 		if raw, err := os.ReadFile(errs.Name()); err == nil && len(raw) > 0 && t.Failed() {
 			t.Logf("standard error of the demo:\n%s", raw)
 		}
@@ -81,7 +80,7 @@ func findingsUntil(t *testing.T, lines *bufio.Scanner, wanted func(finding) bool
 			return all
 		}
 	}
-	if err := lines.Err(); err != nil && err != io.EOF {
+	if err := lines.Err(); err != nil {
 		t.Fatal(err)
 	}
 	return all

@@ -133,7 +133,7 @@ func (b *browser) call(ctx context.Context, session, method string, params, into
 	}
 }
 
-func (b *browser) close() { b.to.Close() } //nolint:errcheck // the process is stopped with all others
+func (b *browser) close() { b.to.Close() } // the process is stopped with all others
 
 // tab is a page with cookies of its own.
 type tab struct {

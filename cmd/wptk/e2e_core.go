@@ -116,7 +116,7 @@ func (x *exam) noDatabase() {
 		x.note(err)
 		return
 	}
-	defer db.Close() //nolint:errcheck // only read from
+	defer db.Close() // only read from
 	var databases, users int
 	err = db.QueryRowContext(x.ctx, "SELECT (SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ?), (SELECT COUNT(*) FROM mysql.user WHERE user = ?)",
 		x.result.DBName, x.result.DBUser).Scan(&databases, &users)

@@ -25,7 +25,6 @@ type e2eSite struct {
 
 	id, password string // the administrator's
 	served       *process
-	row          string // that is being checked
 }
 
 // exam is one row on one site. Its first failure ends it: what comes behind has no

@@ -15,7 +15,7 @@ func TestKeyIsShownOnceListedWithoutSecretAndRevoked(t *testing.T) {
 	redis := devstack.SharedRedis(t)
 	wptk := func(args ...string) ran {
 		t.Helper()
-		got := runIn(t, t.Context(), nil, append(args, "--redis-url", redis)...)
+		got := runIn(t.Context(), t, nil, append(args, "--redis-url", redis)...)
 		if got.status != exitOK {
 			t.Fatalf("%v: exit status %d: %s", args, got.status, got.err)
 		}
@@ -44,11 +44,11 @@ func TestKeyIsShownOnceListedWithoutSecretAndRevoked(t *testing.T) {
 	mustNotContain(t, list, made.Key, strings.TrimSpace(quiet.out))
 	wptk("keys", "revoke", made.APIKey.ID)
 	mustNotContain(t, wptk("keys", "list").out, made.APIKey.ID)
-	again := runIn(t, t.Context(), nil, "keys", "revoke", made.APIKey.ID, "--redis-url", redis)
+	again := runIn(t.Context(), t, nil, "keys", "revoke", made.APIKey.ID, "--redis-url", redis)
 	if again.status != exitFailed || !strings.Contains(again.err, "there is no key") {
 		t.Errorf("revoking twice: exit status %d: %s", again.status, again.err)
 	}
-	bad := runIn(t, t.Context(), nil, "keys", "create", "x", "--owner", "Not An Account", "--ip", "nonsense", "--redis-url", redis)
+	bad := runIn(t.Context(), t, nil, "keys", "create", "x", "--owner", "Not An Account", "--ip", "nonsense", "--redis-url", redis)
 	if bad.status != exitUsage {
 		t.Errorf("bad request: exit status %d", bad.status)
 	}

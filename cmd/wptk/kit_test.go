@@ -107,10 +107,10 @@ var testNow = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 // wptk runs the command line in this process, with the API's address and key.
 func (api *fakeAPI) wptk(args ...string) ran {
 	api.t.Helper()
-	return runIn(api.t, api.t.Context(), map[string]string{"WPTK_KEY": testKey}, append(args, "--api", api.URL)...)
+	return runIn(api.t.Context(), api.t, map[string]string{"WPTK_KEY": testKey}, append(args, "--api", api.URL)...)
 }
 
-func runIn(t *testing.T, ctx context.Context, env map[string]string, args ...string) ran {
+func runIn(ctx context.Context, t *testing.T, env map[string]string, args ...string) ran {
 	t.Helper()
 	null, err := os.Open(os.DevNull)
 	if err != nil {

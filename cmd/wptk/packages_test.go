@@ -47,14 +47,14 @@ func TestMirrorIsFilledAndServesNodes(t *testing.T) {
 	source, dir := devstack.CacheT(t), filepath.Join(wptest.Dir(t), "mirror")
 	packages := func(status int, args ...string) ran {
 		t.Helper()
-		got := runIn(t, t.Context(), nil, append([]string{"packages", "--dir", dir}, args...)...)
+		got := runIn(t.Context(), t, nil, append([]string{"packages", "--dir", dir}, args...)...)
 		if got.status != status {
 			t.Fatalf("%v: exit status %d: %s", args, got.status, got.err)
 		}
 		return got
 	}
 	sync := []string{"sync", "--from", source, "--core", "latest", "--core", "6.5", "--locale", "de_DE", "--plugin", "akismet", "--theme", "twentytwentyfour@1.1"}
-	if got := runIn(t, t.Context(), nil, append([]string{"packages", "--dir", dir}, sync...)...); got.status != exitFailed || !strings.Contains(got.err, "de_DE") {
+	if got := runIn(t.Context(), t, nil, append([]string{"packages", "--dir", dir}, sync...)...); got.status != exitFailed || !strings.Contains(got.err, "de_DE") {
 		t.Fatalf("6.5 has no translation in the source: %d %s", got.status, got.err)
 	}
 	sync = slices.DeleteFunc(sync, func(s string) bool { return s == "6.5" })
@@ -103,10 +103,10 @@ func TestMirrorIsFilledAndServesNodes(t *testing.T) {
 func TestPackagesOfANonexistentDirectoryAreNotListed(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "none")
-	if got := runIn(t, t.Context(), nil, "packages", "--dir", dir, "list"); got.status != exitFailed {
+	if got := runIn(t.Context(), t, nil, "packages", "--dir", dir, "list"); got.status != exitFailed {
 		t.Errorf("%d %s", got.status, got.out)
 	}
-	if got := runIn(t, t.Context(), nil, "packages", "--dir", dir, "sync"); got.status != exitUsage {
+	if got := runIn(t.Context(), t, nil, "packages", "--dir", dir, "sync"); got.status != exitUsage {
 		t.Errorf("%d %s", got.status, got.err)
 	}
 	if _, err := os.Stat(dir); err == nil {
