@@ -39,7 +39,7 @@ func documents(t *testing.T) []string {
 func TestFilesNamedInTheReadmeExist(t *testing.T) {
 	t.Parallel()
 	named := regexp.MustCompile("`((?:cmd|tasks|queue|wp|deploy|dashboards|docs)/[a-zA-Z0-9_./-]+)`")
-	for _, document := range []string{"README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/operations.md", "docs/security.md"} {
+	for _, document := range []string{"README.md", "CONTRIBUTING.md", "docs/api.md", "docs/architecture.md", "docs/operations.md", "docs/security.md"} {
 		matches := named.FindAllStringSubmatch(read(t, document), -1)
 		if len(matches) == 0 {
 			t.Errorf("%s names no file at all", document)
