@@ -89,6 +89,7 @@ func (c *Client) Cancel(ctx context.Context, id string) (tasks.Op, error) {
 	switch code, next := pair(answer); code {
 	case 0:
 	case 1:
+		c.metrics.OpWithdrawn(op.Kind)
 		c.withdraw(op)
 		c.publishNext(ctx, next)
 	case 2:

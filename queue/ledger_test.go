@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
 	"github.com/wispanel/wptk/tasks"
 )
@@ -138,6 +140,7 @@ func TestSubmitRefusesIDsOfAnotherNode(t *testing.T) {
 func TestCancelOfQueuedOpEndsItAndPassesTheInstallOn(t *testing.T) {
 	t.Parallel()
 	c := NewClient(registryStore(t))
+	c.metrics = NewMetrics(prometheus.NewRegistry())
 	first, second := newOp("a.example"), newOp("a.example")
 	submit(t, c, first)
 	submit(t, c, second)
@@ -152,6 +155,9 @@ func TestCancelOfQueuedOpEndsItAndPassesTheInstallOn(t *testing.T) {
 	again := must[tasks.Op](t)(c.Cancel(t.Context(), first.ID))
 	if again.Seq != got.Seq {
 		t.Error("cancelling a final op changed it")
+	}
+	if n := testutil.ToFloat64(c.metrics.ops.WithLabelValues(first.Kind, "cancelled")); n != 1 {
+		t.Errorf("counted as ended %v times", n)
 	}
 }
 

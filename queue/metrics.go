@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wispanel/wptk/tasks"
 )
 
 // Metrics are the counters and histograms that a process keeps about itself.
@@ -111,6 +113,14 @@ func (m *Metrics) OpEnded(kind, result string, ran time.Duration) {
 	}
 	m.ops.WithLabelValues(kind, result).Inc()
 	m.opSeconds.WithLabelValues(kind).Observe(seconds(ran))
+}
+
+// OpWithdrawn counts an op that was cancelled before any worker began it.
+func (m *Metrics) OpWithdrawn(kind string) {
+	if m == nil {
+		return
+	}
+	m.ops.WithLabelValues(kind, string(tasks.Cancelled)).Inc()
 }
 
 // StepEnded observes the run time of one step.

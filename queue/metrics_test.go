@@ -87,6 +87,7 @@ func TestNoMetricsCountNothing(t *testing.T) {
 	var m *Metrics
 	m.OpStarted("k", 0)
 	m.OpEnded("k", "r", 0)
+	m.OpWithdrawn("k")
 	m.StepEnded("k", "s", 0)
 	m.CLIRun("c", "ok", 0)
 	m.Request("r", "GET", "200", 0)
