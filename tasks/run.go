@@ -14,6 +14,8 @@ import (
 type Run struct {
 	Op   Op
 	Host *wp.Host
+	// Catalog is the fleet's list of backups.
+	Catalog Catalog
 
 	// Site is where the op works. When there is none on this node (any more),
 	// Missing says why: an op still has to undo what it did elsewhere.

@@ -18,6 +18,9 @@ type Host struct {
 	// ObjectCache is what cache.enable gives installs; nil: there is none to offer.
 	ObjectCache *ObjectCache
 
+	// Backups is where backups are kept; nil: the node keeps none.
+	Backups BackupStore
+
 	Web      Web           // the node's web server
 	Measures *MeasureStore // what hardening has done to installs; nil: nothing is known
 }
