@@ -52,6 +52,8 @@ type Key struct {
 	Enabled     bool           `json:"enabled"`              //
 	RateLimit   int            `json:"rate_limit,omitempty"` // requests a minute; 0 = the API's default
 	CreatedAt   time.Time      `json:"created_at"`
+
+	sum string // digest of the secret it was found by
 }
 
 // Allows reports whether the key may use the part of the API that a permission
@@ -147,6 +149,7 @@ func (c *Client) LookupKey(ctx context.Context, secret string) (Key, error) {
 	if !known || !k.usable(now) {
 		return Key{}, ErrBadKey
 	}
+	k.sum = sum
 	return k, nil
 }
 
@@ -262,14 +265,14 @@ func (c *Client) RevokeKey(ctx context.Context, owner, id string) error {
 	return nil
 }
 
-// TouchKey notes that a secret was used. It talks to Redis at most once a
-// minute per key and process, so it may be called on every request.
-func (c *Client) TouchKey(ctx context.Context, secret string) error {
-	sum, now := digest(secret), time.Now()
-	if !c.keys.touch(sum, now) {
+// TouchKey notes that a key, found by LookupKey, was used. It talks to Redis at most once
+// a minute per key and process, so it may be called on every request.
+func (c *Client) TouchKey(ctx context.Context, k Key) error {
+	now := time.Now()
+	if !c.keys.touch(k.sum, now) {
 		return nil
 	}
-	if err := touchKeyScript.Run(ctx, c.rdb, []string{c.names.key(sum)}, now.UnixMilli()).Err(); err != nil {
+	if err := touchKeyScript.Run(ctx, c.rdb, []string{c.names.key(k.sum)}, now.UnixMilli()).Err(); err != nil {
 		return fmt.Errorf("noting use of api key: %w", err)
 	}
 	return nil

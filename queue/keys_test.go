@@ -45,7 +45,7 @@ func TestSecretOfKeyIsNowhereInRedis(t *testing.T) {
 	s := registryStore(t)
 	c := NewClient(s)
 	_, secret := createKey(t, c, NewKey{Name: "ci", Owner: "alice"})
-	ok(t, c.TouchKey(t.Context(), secret))
+	ok(t, c.TouchKey(t.Context(), must[Key](t)(c.LookupKey(t.Context(), secret))))
 
 	random := secret[prefixChars:]
 	for _, key := range must[[]string](t)(s.rdb.Keys(t.Context(), "*").Result()) {
@@ -144,12 +144,13 @@ func TestTouchKeyWritesOnceAMinuteAndNeverBringsAKeyBack(t *testing.T) {
 	t.Parallel()
 	s := registryStore(t)
 	c := NewClient(s)
-	k, secret := createKey(t, c, NewKey{Name: "ci", Owner: "alice"})
+	_, secret := createKey(t, c, NewKey{Name: "ci", Owner: "alice"})
+	k := must[Key](t)(c.LookupKey(t.Context(), secret))
 	w := watchWire(s)
-	ok(t, c.TouchKey(t.Context(), secret))
+	ok(t, c.TouchKey(t.Context(), k))
 	first := w.trips.Load()
 	for range 50 {
-		ok(t, c.TouchKey(t.Context(), secret))
+		ok(t, c.TouchKey(t.Context(), k))
 	}
 	if n := w.trips.Load(); n != first {
 		t.Errorf("%d round trips after the first", n-first)
@@ -158,7 +159,7 @@ func TestTouchKeyWritesOnceAMinuteAndNeverBringsAKeyBack(t *testing.T) {
 		t.Error("use was not noted")
 	}
 	ok(t, c.RevokeKey(t.Context(), "alice", k.ID))
-	ok(t, NewClient(s).TouchKey(t.Context(), secret))
+	ok(t, NewClient(s).TouchKey(t.Context(), k))
 	if n := must[int64](t)(s.rdb.Exists(t.Context(), s.names.key(digest(secret))).Result()); n != 0 {
 		t.Error("the record is back")
 	}

@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +29,7 @@ type Metrics struct {
 
 	requests       *prometheus.CounterVec
 	requestSeconds *prometheus.HistogramVec
+	answers        sync.Map // answer -> answerSeries, as finding a series by its labels costs more than counting
 	limitHits      prometheus.Counter
 
 	redeliveries  *prometheus.CounterVec
@@ -143,12 +146,36 @@ func (m *Metrics) CLIRun(command, result string, ran time.Duration) {
 
 // Request counts one HTTP answer. The route is the template with its
 // placeholders, never the path that was asked for.
-func (m *Metrics) Request(route, method, status string, took time.Duration) {
+func (m *Metrics) Request(route, method string, status int, took time.Duration) {
 	if m == nil {
 		return
 	}
-	m.requests.WithLabelValues(route, method, status).Inc()
-	m.requestSeconds.WithLabelValues(route, method).Observe(seconds(took))
+	series := m.answer(answer{route, method, status})
+	series.count.Inc()
+	series.seconds.Observe(seconds(took))
+}
+
+// answer is what tells the series of HTTP answers apart.
+type answer struct {
+	route, method string
+	status        int
+}
+
+type answerSeries struct {
+	count   prometheus.Counter
+	seconds prometheus.Observer
+}
+
+func (m *Metrics) answer(a answer) answerSeries {
+	if known, ok := m.answers.Load(a); ok {
+		return known.(answerSeries)
+	}
+	series := answerSeries{
+		count:   m.requests.WithLabelValues(a.route, a.method, strconv.Itoa(a.status)),
+		seconds: m.requestSeconds.WithLabelValues(a.route, a.method),
+	}
+	m.answers.Store(a, series)
+	return series
 }
 
 // LimitHit counts a request that was refused for being one too many.

@@ -20,8 +20,7 @@ func useAccess(t *testing.T, c *Client) {
 	t.Helper()
 	ctx := t.Context()
 	k, secret := createKey(t, c, NewKey{Name: "ci", Owner: "alice"})
-	ok(t, c.TouchKey(ctx, secret))
-	must[Key](t)(c.LookupKey(ctx, secret))
+	ok(t, c.TouchKey(ctx, must[Key](t)(c.LookupKey(ctx, secret))))
 	if keys := must[[]Key](t)(c.ListKeys(ctx, "alice")); len(keys) != 1 || keys[0].LastUsed.IsZero() {
 		t.Errorf("keys: %+v", keys)
 	}

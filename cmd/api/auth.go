@@ -117,7 +117,7 @@ func (s *server) identify(x *exchange, r *http.Request) error {
 		switch {
 		case err == nil && key.AllowsFrom(x.addr):
 			x.key = key
-			if err := s.Ledger.TouchKey(r.Context(), secret); err != nil {
+			if err := s.Ledger.TouchKey(r.Context(), key); err != nil {
 				s.Metrics.RedisError("touch_key")
 				x.log.Warn("noting use of a key failed", "err", err)
 			}

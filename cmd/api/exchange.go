@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -76,7 +75,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		h["X-Request-Id"], h["X-Content-Type-Options"], h["Cache-Control"] = []string{x.id}, noSniff, noStore
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		defer func() {
-			s.Metrics.Request(x.route, methodLabel(r.Method), strconv.Itoa(x.status), time.Since(start))
+			s.Metrics.Request(x.route, methodLabel(r.Method), x.status, time.Since(start))
 		}()
 		defer func() {
 			if p := recover(); p != nil {

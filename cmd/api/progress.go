@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -121,12 +122,17 @@ func (s *server) writeProgress(w http.ResponseWriter, r *http.Request, op tasks.
 	if !v.Done {
 		h["Retry-After"] = soon
 	}
-	body := append(v.appendJSON(make([]byte, 0, 1024)), '\n')
+	body := bodies.Get().(*[]byte)
+	defer bodies.Put(body) // net/http keeps nothing of what it is given to write
+	*body = append(v.appendJSON((*body)[:0]), '\n')
 	w.WriteHeader(http.StatusOK)
-	if _, err := w.Write(body); err != nil {
+	if _, err := w.Write(*body); err != nil {
 		exchangeOf(r.Context()).log.Debug("writing progress", "op", op.ID, "err", err)
 	}
 }
+
+// bodies are buffers of answers.
+var bodies = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
 // appendJSON is json.Marshal without reflection; a test holds the two together.
 func (v *operation) appendJSON(b []byte) []byte {
