@@ -10,6 +10,7 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/wispanel/wptk/tasks"
+	"github.com/wispanel/wptk/tasks/failpoint"
 )
 
 // run is an op that is being run in this process.
@@ -164,9 +165,11 @@ func (s *server) call(op tasks.Op, rec *Recorder) (o tasks.Outcome, err error) {
 // journal, so a worker that is told to end may leave it to its successor.
 func (s *server) settle(ctx context.Context, op tasks.Op, o tasks.Outcome) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		failpoint.Hit("settle.before")
 		err := s.node.finish(ctx, op, op.Attempt, o)
 		switch {
 		case err == nil:
+			failpoint.Hit("settle.after")
 			return s.settled(op.ID)
 		case errors.Is(err, ErrFenced), errors.Is(err, ErrNotFound):
 			s.node.log.Error("outcome not recorded", "op", op.ID, "attempt", op.Attempt, "err", err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wispanel/wptk/tasks"
+	"github.com/wispanel/wptk/tasks/failpoint"
 )
 
 // DefaultRetention is how long an ended op stays readable.
@@ -49,9 +50,11 @@ func (c *Client) Submit(ctx context.Context, sub Submission) (Receipt, error) {
 	if !created {
 		return c.again(ctx, op.ID, position)
 	}
+	failpoint.Hit("submit.recorded")
 	if err := c.deliver(ctx, op, position == 0); err != nil {
 		c.survived("publish", "leaving accepted op to the outbox sweep", err, "op", op.ID)
 	}
+	failpoint.Hit("submit.delivered")
 	op.State, op.Seq, op.Position = tasks.Queued, 1, position
 	op.CreatedAt = time.Now().UTC().Truncate(time.Millisecond)
 	op.UpdatedAt = op.CreatedAt

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/wispanel/wptk/tasks/failpoint"
 )
 
 // maxCrashes is how often one step may take the worker down with it before the
@@ -154,9 +156,11 @@ func (x *execution) append(e Entry) error {
 		return x.broken
 	}
 	e.At, e.Attempt = x.Now().UTC(), x.Op.Attempt
+	failpoint.Hit("journal.before", string(e.Mark), e.Step+e.Key)
 	if err := x.Journal.Append(x.Op.ID, e); err != nil {
 		x.broken = fmt.Errorf("journalling %s: %w", e.Mark, err)
 	}
+	failpoint.Hit("journal.after", string(e.Mark), e.Step+e.Key)
 	return x.broken
 }
 

@@ -18,6 +18,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	kongyaml "github.com/alecthomas/kong-yaml"
+
+	"github.com/wispanel/wptk/tasks/failpoint"
 )
 
 // Base holds the settings every process has. Embed it in the settings struct.
@@ -59,6 +61,13 @@ func Main(name, about string, cfg Settings, run func(context.Context, *slog.Logg
 			log.Error("ending profile", "err", err)
 		}
 	}()
+	if points := os.Getenv(failpoint.Variable); points != "" {
+		if err := failpoint.Arm(points); err != nil {
+			log.Error("stopped", "err", err)
+			return 2
+		}
+		log.Warn("this process will stop at points that it was told", "points", points)
+	}
 	log.Info("starting", "process", name, "version", Version(), "settings", Dump(cfg))
 	if err := run(ctx, log); err != nil && !errors.Is(err, context.Canceled) {
 		log.Error("stopped", "err", err)
