@@ -14,6 +14,7 @@ type configDoc struct {
 	tokens     []phpToken
 	spans      []phpSpan
 	constants  map[string]phpValue
+	prefix     phpValue          // of $table_prefix, as last assigned in a plain statement
 	statements []configStatement // up to and including the one that loads WordPress
 }
 
@@ -40,7 +41,7 @@ func readConfig(text string, names ...string) (*configDoc, error) {
 		}
 		d.statements = append(d.statements, configStatement{from, r.pos})
 	}
-	d.constants = r.constants
+	d.constants, d.prefix = r.constants, r.prefix
 	switch {
 	case r.why != "":
 		return nil, fmt.Errorf("%w: it %s", ErrUncertain, predicate(r.why))

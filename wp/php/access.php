@@ -183,7 +183,7 @@ call_user_func(
 				}
 			}
 			$file = WPMU_PLUGIN_DIR . '/wptk.php';
-			if ( 0 === $young && '' === $slug() && $ours( @file_get_contents( $file, false, null, 0, 200 ) ) ) {
+			if ( 0 === $young && '' === $slug() && '' === (string) get_option( 'wptk_staging', '' ) && $ours( @file_get_contents( $file, false, null, 0, 200 ) ) ) {
 				@unlink( $file );
 			}
 		};
@@ -380,11 +380,54 @@ call_user_func(
 			);
 		};
 
+		/*
+		 * A copy of a site, before anybody sees it.
+		 */
+
+		// What lets somebody in stays with the original: login links, and where its login page
+		// is. A staging copy asks search engines to stay away and sends no mail (mu/wptk.php).
+		// The option holds the original's blog_public, for when the copy ends to be one.
+		$settle = static function ( $in ) use ( $install, $locked, $tidy, $links ) {
+			return $locked(
+				static function () use ( $in, $install, $tidy, $links ) {
+					global $wpdb;
+					$wpdb->query( $wpdb->prepare( "DELETE FROM $wpdb->options WHERE option_name LIKE %s", $wpdb->esc_like( $links ) . '%' ) );
+					delete_option( 'wptk_hide_login' );
+					delete_transient( 'doing_cron' ); // The lock of a run of the original's.
+					$was = (string) get_option( 'wptk_staging', '' );
+					if ( $in['staging'] ) {
+						// The file first: the option without it would guard nothing and say that it does.
+						$refused = $install( $in['plugin'] );
+						if ( '' !== $refused ) {
+							return array( 'refused' => $refused );
+						}
+						update_option( 'wptk_staging', '' !== $was ? $was : (string) (int) get_option( 'blog_public' ), true );
+						update_option( 'blog_public', '0' );
+					} elseif ( '' !== $was ) {
+						delete_option( 'wptk_staging' );
+						update_option( 'blog_public', $was );
+					}
+					if ( '' !== $in['title'] ) {
+						update_option( 'blogname', $in['title'] );
+					}
+					$tidy();
+					wp_cache_flush();
+					return array(
+						'staging' => '' !== (string) get_option( 'wptk_staging', '' ) && file_exists( WPMU_PLUGIN_DIR . '/wptk.php' ),
+						'public'  => '0' !== (string) get_option( 'blog_public' ),
+						'title'   => wp_specialchars_decode( get_option( 'blogname' ), ENT_QUOTES ),
+						'version' => get_bloginfo( 'version' ),
+					);
+				}
+			);
+		};
+
 		$add( 'create-user', $create, 'Makes a user, marked with the operation that asked.' );
 		$add( 'remove-user', $remove, 'Removes a user that carries the mark of the operation.' );
 		$add( 'reset-password', $reset, 'Sets a password and ends the sessions of the user.' );
 		$add( 'issue-login', $issue, 'Stores the hash of a login token.' );
 		$add( 'revoke-login', $revoke, 'Forgets a login token.' );
+		$add( 'settle-copy', $settle, 'Makes a copy of a site one of its own.' );
 		$add( 'hide-login', $hide, 'Hides the login page behind a slug, or shows it again.' );
 	}
 );

@@ -1,7 +1,7 @@
 <?php
 /**
  * Plugin Name: WisPanel Toolkit
- * Description: Serves one-time login links and hides the login page. The hosting panel puts it here when one of them is asked for; it removes itself when neither is in use.
+ * Description: Serves one-time login links, hides the login page, and keeps a staging copy from sending mail. The hosting panel puts it here when one of them is asked for; it removes itself when none is in use.
  * Version:     1.0.0
  * Author:      WisPanel
  *
@@ -12,6 +12,11 @@
  * at /slug/, and wp-login.php and wp-admin are not found by those who are not logged in.
  * That keeps guessing robots away, it protects nothing. Locked out? Put
  * define( 'WPTK_HIDE_LOGIN', false ); into wp-config.php.
+ *
+ * Staging: while the option "wptk_staging" is there, no mail leaves the site and search
+ * engines are told to pass it over. To end that, delete the option, or put
+ * define( 'WPTK_STAGING', false ); into wp-config.php; define( 'WPTK_ALLOW_MAIL', true );
+ * lets mails through alone.
  *
  * PHP 7.4 syntax.
  *
@@ -27,6 +32,7 @@ if ( ! defined( 'ABSPATH' ) ) {
 const LOGIN_FIELD = 'wptk-login';      // In the link and in the form.
 const LOGIN_NAME  = 'wptk_login_';     // Option of a link: this and the token's SHA-256.
 const SLUG_OPTION = 'wptk_hide_login';
+const STAGING     = 'wptk_staging';    // Option of a staging copy: what blog_public was in the original.
 const LEASE       = 300;               // Seconds that this file stays without a slug after it was last written or touched.
 
 if ( ! defined( 'WP_CLI' ) ) {
@@ -35,6 +41,57 @@ if ( ! defined( 'WP_CLI' ) ) {
 }
 if ( '' !== slug() ) {
 	hide_login();
+}
+if ( is_staging() ) {
+	guard_staging();
+}
+
+/**
+ * Is this a staging copy, and its guard not switched off?
+ *
+ * @return bool
+ */
+function is_staging() {
+	return '' !== (string) get_option( STAGING, '' ) && ( ! defined( 'WPTK_STAGING' ) || WPTK_STAGING );
+}
+
+/**
+ * Keeps mails in and search engines out. A plugin that talks to a mail service on its own,
+ * past wp_mail(), cannot be stopped from here.
+ */
+function guard_staging() {
+	if ( ! defined( 'WPTK_ALLOW_MAIL' ) || ! WPTK_ALLOW_MAIL ) {
+		// "Sent", so that a form or an order does not report a failure that is none.
+		add_filter( 'pre_wp_mail', '__return_true', PHP_INT_MAX );
+		// Plugins that replace wp_mail() know this filter at least, WordPress before 5.7 both.
+		add_filter(
+			'wp_mail',
+			static function ( $mail ) {
+				return is_array( $mail ) ? array( 'to' => array() ) + $mail : $mail;
+			},
+			PHP_INT_MAX
+		);
+		add_action(
+			'phpmailer_init',
+			static function ( $mailer ) {
+				$mailer->clearAllRecipients();
+			},
+			PHP_INT_MAX
+		);
+		add_action(
+			'admin_notices',
+			static function () {
+				echo '<div class="notice notice-info"><p>This is a staging copy: it sends no mail, and asks search engines to stay away.</p></div>';
+			}
+		);
+	}
+	add_filter(
+		'wp_headers',
+		static function ( $headers ) {
+			return array( 'X-Robots-Tag' => 'noindex, nofollow' ) + (array) $headers;
+		},
+		PHP_INT_MAX
+	);
 }
 
 /**
@@ -174,12 +231,12 @@ function page( $title, $content ) {
 }
 
 /**
- * Removes this file when nothing uses it: the login page is not hidden, and no login link
- * can be young enough, since making one touches the file.
+ * Removes this file when nothing uses it: the login page is not hidden, this is no staging
+ * copy, and no login link can be young enough, since making one touches the file.
  */
 function remove_unused() {
 	global $wpdb;
-	if ( '' !== stored_slug() || time() - filemtime( __FILE__ ) < LEASE || ! is_writable( __DIR__ ) ) { // phpcs:ignore WordPress.WP.AlternativeFunctions
+	if ( '' !== stored_slug() || '' !== (string) get_option( STAGING, '' ) || time() - filemtime( __FILE__ ) < LEASE || ! is_writable( __DIR__ ) ) { // phpcs:ignore WordPress.WP.AlternativeFunctions
 		return;
 	}
 	// The panel's node holds the same lock while it puts the file here.
