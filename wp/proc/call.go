@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -29,7 +30,11 @@ type CallOptions struct {
 	Keep      []*os.File        // held open while the function runs; it cannot see them
 	Progress  func(line []byte) // called from one goroutine; a line is cut at 64 KiB
 	MaxAnswer int64             // bytes of JSON; 0 is DefaultMaxAnswer
-	Started   func(Record) error
+	// Input is a stream that the function reads with Input; it meets its end only when all of
+	// it was given. Output gets the bytes that the function writes to out, in place of Progress.
+	Input   io.Reader
+	Output  io.Writer
+	Started func(Record) error
 }
 
 // DefaultMaxAnswer is the largest answer that is read from a Call.
@@ -100,8 +105,14 @@ func call(ctx context.Context, as Identity, opt CallOptions, name string, in, ou
 		Path: selfExe, Env: callEnv(as), As: as, Limits: opt.Limits, Keep: opt.Keep, Started: opt.Started,
 		Stdin: bytes.NewReader(request), Stderr: stderr, Grace: time.Second,
 	}
+	if opt.Input != nil {
+		spec.Stdin, spec.StdinWhole = io.MultiReader(spec.Stdin, opt.Input), true
+	}
 	lines := &lineWriter{emit: opt.Progress, max: maxProgressLine}
-	if opt.Progress != nil {
+	switch {
+	case opt.Output != nil:
+		spec.Stdout = opt.Output
+	case opt.Progress != nil:
 		spec.Stdout = lines
 	}
 	p, err := start(ctx, spec, answer)
@@ -196,14 +207,26 @@ func callRegistered(ctx context.Context, in io.Reader, out io.Writer) (result an
 		}
 	}()
 	var request callRequest
-	if err := json.NewDecoder(in).Decode(&request); err != nil {
+	decoder := json.NewDecoder(in)
+	if err := decoder.Decode(&request); err != nil {
 		return nil, fmt.Errorf("reading request: %w", err)
 	}
+	ctx = context.WithValue(ctx, inputKey{}, io.MultiReader(decoder.Buffered(), in))
 	fn := registry[request.Name]
 	if fn == nil {
 		return nil, fmt.Errorf("no function %q", request.Name)
 	}
 	return fn(ctx, request.In, out)
+}
+
+type inputKey struct{}
+
+// Input is what the caller of a function gives it by CallOptions.Input; empty without one.
+func Input(ctx context.Context) io.Reader {
+	if r, ok := ctx.Value(inputKey{}).(io.Reader); ok {
+		return r
+	}
+	return strings.NewReader("")
 }
 
 // RemoteError is a function's error on the caller's side. A function may return one itself

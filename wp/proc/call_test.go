@@ -45,6 +45,27 @@ func init() {
 	})
 }
 
+func init() {
+	Register("test.turn", func(ctx context.Context, _ json.RawMessage, out io.Writer) (any, error) {
+		n, err := io.Copy(out, Input(ctx))
+		return n, err
+	})
+}
+
+func TestCallPassesStreams(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("0123456789", 1<<18)
+	var out strings.Builder
+	var n int64
+	opt := CallOptions{Input: strings.NewReader(text), Output: &out}
+	if err := Call(t.Context(), tenant(), opt, "test.turn", nil, &n); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != text || n != int64(len(text)) {
+		t.Errorf("%d bytes came back, %d were read, of %d", out.Len(), n, len(text))
+	}
+}
+
 func TestCallReturnsTheAnswerOfTheTenantsChild(t *testing.T) {
 	t.Parallel()
 	id, lines := tenant(), []string(nil)

@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 		case miniWorkerArg:
 			miniWorker()
 			return
+		case miniStorerArg:
+			miniStorer()
+			return
 		case forgetfulArg:
 			forgetful()
 			return

@@ -27,6 +27,7 @@ type pipes struct {
 	outs  []outPipe
 	input io.Reader
 	feed  *os.File // write end for input
+	hold  *os.File // the same, for the supervisor; nil unless Spec.StdinWhole
 
 	reading sync.WaitGroup
 	fed     chan struct{}
@@ -51,6 +52,9 @@ func newPipes(s *Spec, answer writer) (*pipes, error) {
 func (p *pipes) open(s *Spec, answer writer) (err error) {
 	if p.stdio[0], err = p.source(s.Stdin); err != nil {
 		return err
+	}
+	if s.StdinWhole {
+		p.hold = p.feed
 	}
 	if p.stdio[1], err = p.sink("stdout", s.Stdout); err != nil {
 		return err
@@ -125,8 +129,9 @@ func (p *pipes) sink(name string, w io.Writer) (*os.File, error) {
 	return theirs, nil
 }
 
-// copy starts the copying; fail is called with what the caller's reader or writer returned.
-func (p *pipes) copy(fail func(error)) {
+// copy starts the copying; fail is called with what the caller's reader or writer returned,
+// whole when all the input was given.
+func (p *pipes) copy(fail func(error), whole func()) {
 	for _, o := range p.outs {
 		p.reading.Go(func() {
 			if err := o.copy(); err != nil {
@@ -144,6 +149,10 @@ func (p *pipes) copy(fail func(error)) {
 		_, err := io.Copy(p.feed, p.input)
 		if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, os.ErrClosed) {
 			fail(fmt.Errorf("feeding stdin: %w", err))
+			return
+		}
+		if p.hold != nil {
+			whole()
 		}
 	}()
 }

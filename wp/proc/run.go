@@ -149,6 +149,9 @@ func (p *Process) spawn() error {
 	}
 	p.control = os.NewFile(uintptr(pair[0]), "control")
 	files := append(append(p.pipes.stdio[:], theirs), p.pipes.extra...)
+	if p.pipes.hold != nil {
+		files = append(files, p.pipes.hold)
+	}
 	p.sup, err = os.StartProcess(selfExe, []string{roleSupervisor}, &os.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=1"}, Files: files, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
@@ -166,7 +169,7 @@ func (p *Process) launch(ctx context.Context, s *Spec, o order) error {
 	record, err := newRecord(p.sup.Pid, o.Cred.UID)
 	p.record = record
 	go p.follow()
-	p.pipes.copy(p.fail)
+	p.pipes.copy(p.fail, func() { _ = p.command(command{Op: opEOF}) }) // fails when the run is over
 	go p.watch(ctx)
 	if err == nil {
 		err = p.send(o)

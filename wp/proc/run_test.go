@@ -268,6 +268,31 @@ func TestAFailingReaderOrWriterStopsTheRun(t *testing.T) {
 	}
 }
 
+// takeover is a program that, as one that stores things does, takes the end of its input for
+// the whole and says so.
+const takeover = `cat >/dev/null; echo whole`
+
+func TestInputThatFailsIsNeverTakenForWhole(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("disk is full")
+	for range 20 { // it would be a race
+		out, s := Capped(100), shell(takeover)
+		s.Stdin, s.StdinWhole, s.Stdout = io.MultiReader(strings.NewReader("some"), failingReader{broken}), true, out
+		if _, err := Run(t.Context(), s); !errors.Is(err, broken) || out.Total() != 0 {
+			t.Fatalf("%v, it said %q", err, out)
+		}
+	}
+	s := shell(takeover)
+	s.Stdin, s.StdinWhole = strings.NewReader("all"), true
+	if got := output(t, s); got != "whole\n" {
+		t.Errorf("whole input: %q", got)
+	}
+	s.Stdin = nil
+	if _, err := Run(t.Context(), s); !errors.Is(err, ErrInvalid) {
+		t.Errorf("without input: %v", err)
+	}
+}
+
 func TestAnOutsideHolderOfThePipeDoesNotHoldTheRun(t *testing.T) {
 	t.Parallel()
 	s, lines := shell(`echo up; exec sleep 1000`), newLineSink()

@@ -37,6 +37,11 @@ type Spec struct {
 	Stdout io.Writer
 	Stderr io.Writer
 
+	// StdinWhole: the program meets the end of its input only when Stdin has ended without
+	// error. When Stdin fails, or the worker is killed, the program is killed before it could
+	// take what it has for the whole. Stdin must not be an *os.File.
+	StdinWhole bool
+
 	As     Identity
 	Limits Limits
 
@@ -94,6 +99,9 @@ var (
 func (s *Spec) validate() error {
 	if !filepath.IsAbs(s.Path) {
 		return fmt.Errorf("%w: path %q is not absolute", ErrInvalid, s.Path)
+	}
+	if _, isFile := s.Stdin.(*os.File); s.StdinWhole && (isFile || s.Stdin == nil) {
+		return fmt.Errorf("%w: StdinWhole needs a reader", ErrInvalid)
 	}
 	if s.Dir != "" && !filepath.IsAbs(s.Dir) {
 		return fmt.Errorf("%w: dir %q is not absolute", ErrInvalid, s.Dir)

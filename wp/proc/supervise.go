@@ -146,6 +146,14 @@ func releaseStdio() *failure {
 	return nil
 }
 
+// letGo closes the input of the program, which the worker has written to its end.
+func (s *supervisor) letGo() {
+	if s.order.Hold {
+		unix.Close(controlFD + 1 + s.order.Keep)
+		s.order.Hold = false
+	}
+}
+
 // release hands the child its order and learns what became of it. The child is the tenant's
 // and may be stopped or altered by it: this must not block the loop, nor read much.
 func (s *supervisor) release(gate int) {
@@ -179,6 +187,8 @@ func (s *supervisor) watch(gate int) {
 			switch c.Op {
 			case opGo:
 				go s.release(gate)
+			case opEOF:
+				s.letGo()
 			case opSignal:
 				_ = syscall.Kill(s.child, c.Signal) // not reaped, so the pid is still its own
 			case opStop:

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -186,6 +187,49 @@ func miniWorker() {
 	s.Started = func(r Record) error { return json.NewEncoder(os.Stdout).Encode(r) }
 	exit, err := Run(context.Background(), s)
 	fmt.Println("run ended before the worker was killed:", exit, err)
+}
+
+const miniStorerArg = "mini-storer"
+
+// miniStorer is a worker that is killed while it feeds a program.
+func miniStorer() {
+	s := shell("echo up; " + takeover)
+	in, _, err := os.Pipe() // nothing ever comes
+	if err != nil {
+		panic(err)
+	}
+	s.Stdin, s.StdinWhole, s.Stdout = io.MultiReader(strings.NewReader("some"), in), true, os.Stdout
+	exit, err := Run(context.Background(), s)
+	fmt.Println("run ended before the worker was killed:", exit, err)
+}
+
+func TestInputOfAKilledWorkerIsNeverTakenForWhole(t *testing.T) {
+	t.Parallel()
+	for range 10 { // it would be a race
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		worker, err := os.StartProcess(selfExe, []string{"worker", miniStorerArg}, &os.ProcAttr{Files: []*os.File{nil, w, os.Stderr}})
+		w.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(r)
+		if !lines.Scan() || lines.Text() != "up" {
+			t.Fatalf("the program says %q", lines.Text())
+		}
+		if err := worker.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if lines.Scan() { // else everybody who could write has gone
+			t.Errorf("the program says %q", lines.Text())
+		}
+		if _, err := worker.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+	}
 }
 
 func TestAWorkerThatIsKilledLeavesNothing(t *testing.T) {

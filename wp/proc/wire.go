@@ -24,6 +24,9 @@ type order struct {
 	Sandbox bool
 	// Keep counts the descriptors that follow the control descriptor.
 	Keep int
+	// Hold: one more descriptor follows those, the write end of the program's input. It is
+	// the supervisor's alone and stays open until opEOF.
+	Hold bool
 	// Call makes the child run a registered function instead of a program.
 	Call bool
 }
@@ -41,6 +44,7 @@ const (
 	opSignal = "signal" // pass Signal to the program
 	opStop   = "stop"   // SIGTERM to its group, everything killed after Grace
 	opKill   = "kill"   // everything killed now
+	opEOF    = "eof"    // the program's input was given whole
 )
 
 // report goes from the supervisor to the worker: the child's PID, then Running or Failed,
@@ -113,7 +117,7 @@ func newOrder(s *Spec, cred credential, keep int, call bool) order {
 	}
 	return order{
 		Path: []byte(s.Path), Args: toBytes(s.Args), Env: toBytes(s.Env), Dir: []byte(dir),
-		Cred: cred, Limits: s.Limits.rlimits(s.Trusted, cred.Set), Sandbox: !s.Trusted, Keep: keep, Call: call,
+		Cred: cred, Limits: s.Limits.rlimits(s.Trusted, cred.Set), Sandbox: !s.Trusted, Keep: keep, Call: call, Hold: s.StdinWhole,
 	}
 }
 
