@@ -52,7 +52,8 @@ func (x *execution) backward(ctx context.Context) error {
 	return nil
 }
 
-// undo takes one step back, or journals that something of it is left.
+// undo takes one step back, or journals that something of it is left. An undo that did its
+// work and cannot see that all is as before answers Unconfirmable: that is a doubt.
 func (x *execution) undo(ctx context.Context, step Step) error {
 	if x.crashes[flight{MarkUndo, step.Name}] >= maxCrashes {
 		return x.giveUp(step, errors.New("its undo ended the worker"))
@@ -66,11 +67,16 @@ func (x *execution) undo(ctx context.Context, step Step) error {
 	if stop := x.unfinished(err); stop != nil {
 		return stop
 	}
-	if err != nil {
+	undone := Entry{Mark: MarkUndone, Step: step.Name}
+	if isUnconfirmed(err) {
+		x.log.Warn("taking back not confirmed", "step", step.Name, "err", err)
+		f := FailureOf(err)
+		undone.Failure, x.doubt = &f, &f
+	} else if err != nil {
 		return x.giveUp(step, err)
 	}
 	x.undone[step.Name] = true
-	return x.append(Entry{Mark: MarkUndone, Step: step.Name})
+	return x.append(undone)
 }
 
 func (x *execution) giveUp(step Step, err error) error {
@@ -85,11 +91,18 @@ func (x *execution) giveUp(step Step, err error) error {
 func (x *execution) failure() Outcome {
 	f := *x.rollback.Failure
 	var part json.RawMessage
-	if x.Run.keptPart() {
+	if x.Run.Get(keyPart) != "" {
 		part = json.RawMessage(x.Run.Get(resultKey))
 	}
+	state := x.rollback.State
+	if x.doubt != nil {
+		f.Hint = strings.TrimSpace(x.doubt.Message + " " + x.doubt.Hint)
+		if state == RolledBack { // the others do not claim that the effect is away
+			state = Unverified
+		}
+	}
 	if len(x.left) == 0 {
-		return Outcome{State: x.rollback.State, Result: part, Error: &f}
+		return Outcome{State: state, Result: part, Error: &f}
 	}
 	f.Hint = strings.TrimSpace(f.Hint + " Not everything could be taken back; look after what these steps made: " +
 		strings.Join(x.left, ", ") + ".")

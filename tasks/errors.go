@@ -43,6 +43,8 @@ const (
 	CodePHPFatal           = "php_fatal"
 	CodeSiteDown           = "site_down"   // it did not come up before
 	CodeSiteBroken         = "site_broken" // the change broke it
+	CodeUpdateBrokeSite    = "update_broke_site" // and is taken back
+	CodeSnapshotImpossible = "snapshot_impossible"
 	CodeItemsFailed        = "items_failed"
 	CodeInvalidPayload     = "invalid_payload"
 	CodeTimeout            = "timeout"

@@ -31,7 +31,7 @@ type Entry struct {
 	Key     string    `json:"key,omitempty"`
 	Value   string    `json:"value,omitempty"`
 	State   State     `json:"state,omitempty"`   // with rollback: how the op will end
-	Failure *Failure  `json:"failure,omitempty"` // with rollback and unsure: why
+	Failure *Failure  `json:"failure,omitempty"` // with rollback and unsure: why; with undone: what is not as before
 	Outcome *Outcome  `json:"outcome,omitempty"`
 }
 
@@ -73,7 +73,8 @@ type history struct {
 	undone   map[string]bool // settled by undo, well or badly
 	left     []string        // what an undo could not take back
 	unsure   *Failure
-	rollback *Entry // set when the direction is backwards
+	doubt    *Failure // that what was taken back is as before
+	rollback *Entry   // set when the direction is backwards
 	outcome  *Outcome
 
 	inFlight flight // what the process was in when it ended
@@ -125,6 +126,9 @@ func (h *history) apply(e Entry) error {
 		h.rollback = &e
 	case MarkUndone:
 		h.undone[e.Step] = true
+		if e.Failure != nil {
+			h.doubt = e.Failure
+		}
 	case MarkLeft:
 		h.undone[e.Step] = true
 		h.left = append(h.left, e.Step)

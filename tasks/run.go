@@ -95,8 +95,12 @@ func (r *Run) SetResult(v any) error {
 	return r.Set(resultKey, string(b))
 }
 
-// keyPart marks a failure of which a part stays.
-const keyPart = "part"
+// keyPart marks a failure that tells its result.
+const (
+	keyPart   = "part"
+	partStays = "stays" // a part of what was asked for is done
+	partTold  = "told"  // nothing is, and the result tells what happened
+)
 
 // keepPart says that the op is about to fail, and that what its result tells stays: Undo of
 // the steps asks keptPart, and the failure carries the result.
@@ -104,10 +108,18 @@ func (r *Run) keepPart(result any) error {
 	if err := r.SetResult(result); err != nil {
 		return err
 	}
-	return r.Set(keyPart, "stays")
+	return r.Set(keyPart, partStays)
 }
 
-func (r *Run) keptPart() bool { return r.Get(keyPart) != "" }
+func (r *Run) keptPart() bool { return r.Get(keyPart) == partStays }
+
+// tell has the failure that the op ends with carry a result.
+func (r *Run) tell(result any) error {
+	if err := r.SetResult(result); err != nil || r.keptPart() {
+		return err
+	}
+	return r.Set(keyPart, partTold)
+}
 
 // Reveal opens a secret of the payload. The empty secret opens to "".
 func (r *Run) Reveal(s Secret) (string, error) {

@@ -476,3 +476,36 @@ func TestJournalOfAnotherVersionIsLeftAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestUndoThatCannotSeeTheOldStateEndsAsUnverified(t *testing.T) {
+	t.Parallel()
+	doubt := Unconfirmable(errors.New("page 500"), Failure{Code: CodeUnconfirmed, Message: "It does not answer as before.", Hint: "Look at it."})
+	for cause, want := range map[error]State{
+		errors.New("bad effect"): Unverified, // of a Verify
+		Permanent(nil, Failure{Code: CodeDatabaseError, Message: "Away."}): Failed,
+	} {
+		var verify func(context.Context) error
+		var step *StepError
+		doing := noop
+		if errors.As(cause, &step) {
+			verify, doing = noop, func(context.Context) error { return cause }
+		} else {
+			verify = func(context.Context) error {
+				return Permanent(cause, Failure{Code: CodeUpdateBrokeSite, Message: "Broken."})
+			}
+		}
+		b := newBench(
+			Step{Name: "made", Do: noop, Undo: func(context.Context) error { return doubt }},
+			Step{Name: "looked", Do: doing, Verify: verify},
+		)
+		o := b.mustEnd(t, want)
+		if o.Error.Hint != "It does not answer as before. Look at it." || o.Error.Code == CodeUnconfirmed {
+			t.Errorf("%+v", o.Error)
+		}
+		// Of a worker that died in front of the outcome nothing else is to be expected.
+		b.journal.entries = b.journal.entries[:len(b.journal.entries)-1]
+		if again := b.mustEnd(t, want); again.Error.Hint != o.Error.Hint {
+			t.Errorf("%+v", again.Error)
+		}
+	}
+}
