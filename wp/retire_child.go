@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 )
 
 // aboveMark, in a stage, says that its wp-config.php came from above the docroot.
@@ -150,7 +151,7 @@ func (c child) sharedConfig() bool {
 		return true
 	}
 	for _, name := range names {
-		if name != path.Base(c.Target) && name != c.Stage && there(name+"/wp-settings.php") && !there(name+"/wp-config.php") {
+		if name != path.Base(c.Target) && !strings.HasPrefix(name, stagePrefix) && there(name+"/wp-settings.php") && !there(name+"/wp-config.php") {
 			return true
 		}
 	}
