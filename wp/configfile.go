@@ -22,8 +22,12 @@ const (
 // docroot, or one level up if nothing else is installed there. It answers the file's
 // path; errors.Is fs.ErrNotExist when there is none.
 func (h *Host) LoadConfig(ctx context.Context, site Site) (string, Text, error) {
+	return h.Files.loadConfig(ctx, site)
+}
+
+func (f Files) loadConfig(ctx context.Context, site Site) (string, Text, error) {
 	file := filepath.Join(site.Docroot, configName)
-	t, err := h.Files.Load(ctx, site, file, MaxConfigSize)
+	t, err := f.Load(ctx, site, file, MaxConfigSize)
 	if err != nil || t.Exists {
 		return file, t, err
 	}
@@ -31,13 +35,13 @@ func (h *Host) LoadConfig(ctx context.Context, site Site) (string, Text, error) 
 	if above != site.Home && !strings.HasPrefix(above, site.Home+"/") {
 		return "", Text{}, fmt.Errorf("finding wp-config.php: %w", fs.ErrNotExist)
 	}
-	other, err := h.Files.Load(ctx, site, filepath.Join(above, "wp-settings.php"), MaxFile)
+	other, err := f.Load(ctx, site, filepath.Join(above, "wp-settings.php"), MaxFile)
 	if err != nil {
 		return "", Text{}, err
 	}
 	file = filepath.Join(above, configName)
 	if !other.Exists {
-		if t, err = h.Files.Load(ctx, site, file, MaxConfigSize); err != nil || t.Exists {
+		if t, err = f.Load(ctx, site, file, MaxConfigSize); err != nil || t.Exists {
 			return file, t, err
 		}
 	}

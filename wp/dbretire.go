@@ -153,16 +153,21 @@ var ErrNotDropped = errors.New("database is still there")
 
 func (h *Host) asTenant(ctx context.Context, found Found, request tablesRequest) (tablesAnswer, error) {
 	c := found.Config
-	request.Net, request.Addr = doorOf(c.DBHost, h.DB)
-	request.Name, request.User, request.Password = c.DBName, c.DBUser, c.DBPassword
+	return h.tables(ctx, found.Site, Login{Name: c.DBName, User: c.DBUser, Password: c.DBPassword, Host: c.DBHost}, request)
+}
+
+// tables asks a database of the tenant's, as the tenant.
+func (h *Host) tables(ctx context.Context, site Site, login Login, request tablesRequest) (tablesAnswer, error) {
+	request.Net, request.Addr = doorOf(login.Host, h.DB)
+	request.Name, request.User, request.Password = login.Name, login.User, login.Password
 	hooks, _ := ctx.Value(hooksKey{}).(RunHooks)
 	opt := proc.CallOptions{Timeout: databaseTime, Keep: hooks.Keep, Started: hooks.Started, MaxAnswer: 8 << 20}
 	var answer tablesAnswer
-	if err := proc.Call(ctx, found.Site.User, opt, "wp.tables", request, &answer); err != nil {
-		return tablesAnswer{}, fmt.Errorf("asking the database as %s: %w", found.Site.Account, err)
+	if err := proc.Call(ctx, site.User, opt, "wp.tables", request, &answer); err != nil {
+		return tablesAnswer{}, fmt.Errorf("asking the database as %s: %w", site.Account, err)
 	}
 	if answer.Away {
-		return tablesAnswer{}, fmt.Errorf("asking the database as %s: %w", found.Site.Account, ErrUnavailable)
+		return tablesAnswer{}, fmt.Errorf("asking the database as %s: %w", site.Account, ErrUnavailable)
 	}
 	slices.SortFunc(answer.Tables, func(a, b tableInfo) int { return cmp.Compare(a.Name, b.Name) })
 	return answer, nil

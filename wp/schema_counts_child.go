@@ -1,0 +1,182 @@
+package wp
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/wispanel/wptk/wp/proc"
+	"github.com/wispanel/wptk/wp/rewrite"
+)
+
+// What is in this file runs as the tenant; inspect_child.go says why.
+
+func init() {
+	proc.Register("wp.count", func(ctx context.Context, in json.RawMessage, _ io.Writer) (any, error) {
+		var request countRequest
+		if err := json.Unmarshal(in, &request); err != nil {
+			return nil, fmt.Errorf("reading request: %w", err)
+		}
+		answer, err := childCount(ctx, request)
+		var server *mysql.MySQLError
+		switch {
+		case errors.As(err, &server) && classOf(err) == nil:
+			return countAnswer{Refused: reasonOf(err)}, nil
+		case err != nil && ctx.Err() == nil:
+			return countAnswer{Away: true}, nil
+		}
+		return answer, err
+	})
+}
+
+// countTime is for the largest shops: every text of the database is read.
+const countTime = 30 * time.Minute
+
+type countRequest struct {
+	Net      string `json:"net"`
+	Addr     string `json:"addr"`
+	Name     string `json:"name"`
+	User     string `json:"user"`
+	Password string `json:"password"`
+
+	Text string `json:"text,omitempty"` // empty: rows are counted
+}
+
+type countAnswer struct {
+	Rows    map[string]int64 `json:"rows,omitempty"`
+	Columns []columnCount    `json:"columns,omitempty"`
+	Refused string           `json:"refused,omitempty"` // for people
+	Away    bool             `json:"away,omitempty"`
+}
+
+type columnCount struct {
+	Table  string `json:"table"`
+	Column string `json:"column"`
+	Cells  int64  `json:"cells"`
+}
+
+func childCount(ctx context.Context, q countRequest) (countAnswer, error) {
+	cfg := mysql.NewConfig()
+	cfg.Net, cfg.Addr, cfg.DBName, cfg.User, cfg.Passwd = q.Net, q.Addr, q.Name, q.User, q.Password
+	cfg.InterpolateParams = true
+	cfg.Collation = "utf8mb4_bin"
+	setTimeouts(cfg, optionsTime, countTime)
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return countAnswer{}, err
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}) // one moment for all tables
+	if err != nil {
+		return countAnswer{}, err
+	}
+	defer tx.Rollback() //nolint:errcheck // nothing was written
+	if q.Text != "" {
+		return countText(ctx, tx, q)
+	}
+	tables, err := pairs(ctx, tx, `SELECT TABLE_NAME, '' FROM information_schema.TABLES
+		WHERE TABLE_SCHEMA = ? AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND TABLE_NAME <> ?`, q.Name, claimTable)
+	if err != nil {
+		return countAnswer{}, err
+	}
+	answer := countAnswer{Rows: map[string]int64{}}
+	for _, t := range tables {
+		var n int64
+		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+quoteIdent(t[0])).Scan(&n); err != nil {
+			return countAnswer{}, err
+		}
+		answer.Rows[t[0]] = n
+	}
+	return answer, nil
+}
+
+func countText(ctx context.Context, tx *sql.Tx, q countRequest) (countAnswer, error) {
+	columns, err := pairs(ctx, tx, `SELECT c.TABLE_NAME, c.COLUMN_NAME FROM information_schema.COLUMNS c
+		JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME
+		WHERE c.TABLE_SCHEMA = ? AND t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
+		AND c.DATA_TYPE IN ('char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext') ORDER BY c.TABLE_NAME, c.ORDINAL_POSITION`, q.Name)
+	if err != nil {
+		return countAnswer{}, err
+	}
+	look := rewrite.New([]rewrite.Rule{{From: q.Text, To: q.Text, Edges: rewrite.Host}})
+	like := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(q.Text) + "%"
+	var answer countAnswer
+	for len(columns) > 0 {
+		n := 1
+		for n < len(columns) && columns[n][0] == columns[0][0] {
+			n++
+		}
+		counts, err := countTable(ctx, tx, columns[:n], like, look)
+		if err != nil {
+			return countAnswer{}, err
+		}
+		answer.Columns = append(answer.Columns, counts...)
+		columns = columns[n:]
+	}
+	return answer, nil
+}
+
+// countTable reads a table once, for all of its text columns.
+func countTable(ctx context.Context, tx *sql.Tx, columns [][2]string, like string, look *rewrite.Rewriter) ([]columnCount, error) {
+	var selects, wheres []string
+	var args []any
+	for _, c := range columns {
+		selects = append(selects, quoteIdent(c[1]))
+		wheres = append(wheres, quoteIdent(c[1])+" LIKE BINARY ?")
+		args = append(args, like)
+	}
+	rows, err := tx.QueryContext(ctx, "SELECT "+strings.Join(selects, ", ")+" FROM "+quoteIdent(columns[0][0])+" WHERE "+strings.Join(wheres, " OR "), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	cells := make([]sql.RawBytes, len(columns))
+	into := make([]any, len(columns))
+	for i := range cells {
+		into[i] = &cells[i]
+	}
+	counts := make([]int64, len(columns))
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return nil, err
+		}
+		for i, cell := range cells {
+			if look.Count(cell) > 0 {
+				counts[i]++
+			}
+		}
+	}
+	var out []columnCount
+	for i, n := range counts {
+		if n > 0 {
+			out = append(out, columnCount{columns[i][0], columns[i][1], n})
+		}
+	}
+	return out, rows.Err()
+}
+
+// pairs reads two columns of text.
+func pairs(ctx context.Context, tx *sql.Tx, query string, args ...any) ([][2]string, error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all [][2]string
+	for rows.Next() {
+		var p [2]string
+		if err := rows.Scan(&p[0], &p[1]); err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, rows.Err()
+}
