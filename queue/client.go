@@ -9,12 +9,13 @@ import (
 type Client struct {
 	*Store
 	publisher
-	keys *keyCache
+	keys  *keyCache
+	polls *carpool
 }
 
 // NewClient makes a client of a store.
 func NewClient(s *Store) *Client {
-	return &Client{Store: s, publisher: newPublisher(s), keys: newKeyCache()}
+	return &Client{Store: s, publisher: newPublisher(s), keys: newKeyCache(), polls: newCarpool(s.rdb)}
 }
 
 // publisher hands ops of the ledger to asynq. The API, the workers and the

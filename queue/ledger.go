@@ -24,21 +24,26 @@ func (c *Client) GetMany(ctx context.Context, ids []string) ([]tasks.Op, error) 
 }
 
 // Poll counts a request in a rate limit bucket and reads an op, without its
-// payload, in one round trip. It is what a client that waits does all day.
-// With ErrNotFound the limit is still valid.
+// payload, in one round trip, which it shares with others that poll at the same
+// time. It is what a client that waits does all day. With ErrNotFound the limit is still valid.
 func (c *Client) Poll(ctx context.Context, bucket string, max int, id string) (Limit, tasks.Op, error) {
-	pipe := c.rdb.Pipeline()
-	limitAnswer := limitCmd(ctx, pipe, c.names, bucket)
-	opAnswer := c.readCmd(ctx, pipe, id)
-	if _, err := pipe.Exec(ctx); err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
+	var limitAnswer, opAnswer *redis.Cmd
+	c.polls.ride(func(ctx context.Context, pipe redis.Pipeliner) {
+		limitAnswer, opAnswer = limitCmd(ctx, pipe, c.names, bucket), c.readCmd(ctx, pipe, id)
+	})
+	limit, err := readLimit(limitAnswer, max)
+	if unknownScript(limitAnswer) || unknownScript(opAnswer) {
 		return c.pollSlowly(ctx, bucket, max, id) // Redis was restarted or its scripts flushed
 	}
-	limit, err := readLimit(limitAnswer, max)
 	if err != nil {
 		return Limit{}, tasks.Op{}, err
 	}
 	op, err := opOf(opAnswer)
 	return limit, op, err
+}
+
+func unknownScript(cmd *redis.Cmd) bool {
+	return cmd.Err() != nil && redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT")
 }
 
 // pollSlowly makes the scripts known again and polls without the pipeline.
