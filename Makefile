@@ -25,6 +25,7 @@ setup-web: ## setup, and the web servers that tests of their rules start
 build: ## Build the three programs into bin/
 	$(GO) build $(GOFLAGS) -o $(BIN)/wptk-api ./cmd/api
 	$(GO) build $(GOFLAGS) -o $(BIN)/wptk-worker ./cmd/worker
+	$(GO) build $(GOFLAGS) -o $(BIN)/wptk-shim ./cmd/shim
 	$(GO) build $(GOFLAGS) -o $(BIN)/wptk ./cmd/wptk
 
 .PHONY: demo
@@ -61,6 +62,10 @@ $(BIN)/golangci-lint: deploy/tools/go.mod
 .PHONY: bench
 bench: setup build ## Measure latency and progress reads beside their baselines
 	@met=0; for name in latency progress; do $(BIN)/wptk bench $$name --json || met=1; done; exit $$met
+
+.PHONY: chaos
+chaos: setup build ## Break everything that can break under real processes, and hold the history to the promises (CHAOS="--short" for three minutes)
+	$(BIN)/wptk chaos $(CHAOS)
 
 .PHONY: chaos-install
 chaos-install: setup build ## kill -9 the worker in the middle of ten real installs

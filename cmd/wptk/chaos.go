@@ -15,6 +15,9 @@ import (
 // real; every proof ends in one line of figures.
 type chaosCmd struct {
 	Install chaosInstallCmd `cmd:"" help:"kill -9 the worker in the middle of real installs."`
+	Run     chaosRunCmd     `cmd:"" default:"withargs" help:"Scenarios by name: faults under load on real processes, and a history that is held to the promises."`
+
+	StockWorker stockWorkerCmd `cmd:"" hidden:"" help:"Stock asynq, for chaos redelivery."`
 }
 
 type chaosInstallCmd struct {

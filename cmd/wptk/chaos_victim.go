@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
 )
 
-// victim is a worker that can be killed as a crash or the kernel would. It is not
+// victim is a worker or an API that can be killed as a crash or the kernel would. It is not
 // started by wp/proc: a supervisor of ours would clean up behind it, and whether that
 // happens without one is what is to be seen.
 type victim struct {
@@ -18,10 +19,10 @@ type victim struct {
 	ended   chan struct{}
 }
 
-func startVictim(path string, args []string, dir, log string) (*victim, error) {
+func startVictim(path string, args []string, dir, log string, env ...string) (*victim, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("opening log of the worker: %w", err)
+		return nil, fmt.Errorf("opening log of a process: %w", err)
 	}
 	defer out.Close()
 	in, err := os.Open(os.DevNull)
@@ -38,7 +39,7 @@ func startVictim(path string, args []string, dir, log string) (*victim, error) {
 		v.began = time.Now()
 		var err error
 		v.process, err = os.StartProcess(path, append([]string{path}, args...), &os.ProcAttr{
-			Dir: dir, Env: toolEnv, Files: []*os.File{in, out, out},
+			Dir: dir, Env: append(env, toolEnv...), Files: []*os.File{in, out, out},
 			Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
 		})
 		started <- err
@@ -49,15 +50,15 @@ func startVictim(path string, args []string, dir, log string) (*victim, error) {
 		v.process.Wait() //nolint:errcheck // of a child of ours it cannot fail, and how it ended is in its log
 	}()
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("starting the worker: %w", err)
+		return nil, fmt.Errorf("starting %s: %w", filepath.Base(path), err)
 	}
 	return v, nil
 }
 
-// end sends a signal and waits for the end; a worker that has ended already is no error.
+// end sends a signal and waits for the end; a process that has ended already is no error.
 func (v *victim) end(signal syscall.Signal) error {
 	if err := v.process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("ending the worker: %w", err)
+		return fmt.Errorf("ending a process: %w", err)
 	}
 	<-v.ended
 	return nil

@@ -16,8 +16,9 @@ import (
 	"github.com/wispanel/wptk/wp/proc"
 )
 
-// binaries are the two programs beside this one.
-type binaries struct{ api, worker string }
+// binaries are the programs beside this one. The stand-in for PHP is for chaos alone and
+// may be missing.
+type binaries struct{ api, worker, shim string }
 
 // programs finds wptk-api and wptk-worker beside the running program. There are none
 // under `go run`; then they are built from the sources.
@@ -45,7 +46,15 @@ func binariesIn(dir string) (binaries, bool) {
 			return b, false
 		}
 	}
+	if shim := filepath.Join(dir, "wptk-shim"); executable(shim) {
+		b.shim = shim
+	}
 	return b, true
+}
+
+func executable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
 const buildPatience = 10 * time.Minute // the first time everything is compiled
@@ -78,7 +87,7 @@ func build(ctx context.Context) (binaries, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, buildPatience)
 	defer cancel()
-	for name, source := range map[string]string{"wptk-api": "./cmd/api", "wptk-worker": "./cmd/worker"} {
+	for name, source := range map[string]string{"wptk-api": "./cmd/api", "wptk-worker": "./cmd/worker", "wptk-shim": "./cmd/shim"} {
 		var out bytes.Buffer
 		exit, err := proc.Run(ctx, proc.Spec{Path: tool, Args: []string{"build", "-buildvcs=false", "-o", filepath.Join(dir, name), source},
 			Env: os.Environ(), Dir: root, Stdout: &out, Stderr: &out, Trusted: true})
