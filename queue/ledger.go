@@ -83,6 +83,9 @@ func (c *Client) Cancel(ctx context.Context, id string) (tasks.Op, error) {
 	if err != nil {
 		return tasks.Op{}, err
 	}
+	if op.Rollout() {
+		return c.cancelRollout(ctx, op.ID)
+	}
 	failure, err := json.Marshal(cancelled)
 	if err != nil {
 		return tasks.Op{}, fmt.Errorf("encoding failure: %w", err)
@@ -135,6 +138,6 @@ func (s *Store) endKeys(op tasks.Op) []string {
 	n, shard := s.names, shardOf(op.ID)
 	return []string{
 		n.op(op.ID), n.fifo(op.Site.ID), n.outbox(shard), n.events(op.ID),
-		n.log(op.ID), n.last(op.Site.ID), n.open(shard),
+		n.log(op.ID), n.last(op.Site.ID), n.open(shard), n.feed(shard), n.ended(shard),
 	}
 }

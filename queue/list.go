@@ -26,14 +26,17 @@ type OpFilter struct {
 	Kinds   []string
 	Site    string // install id
 	Node    string
-	Limit   int    // 1-1000, 100 when 0
-	Cursor  string // Page.Next of the page before
+	// Rollouts lists only those, not what was asked of one install.
+	Rollouts bool
+	Limit    int    // 1-1000, 100 when 0
+	Cursor   string // Page.Next of the page before
 }
 
 func (f OpFilter) matches(op tasks.Op) bool {
 	return (f.Account == "" || f.Account == op.Site.Account) &&
 		(f.Site == "" || f.Site == op.Site.ID) &&
 		(f.Node == "" || f.Node == op.Site.Node) &&
+		(!f.Rollouts || op.Rollout()) &&
 		(len(f.States) == 0 || slices.Contains(f.States, op.State)) &&
 		(len(f.Kinds) == 0 || slices.Contains(f.Kinds, op.Kind))
 }

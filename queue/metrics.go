@@ -36,6 +36,9 @@ type Metrics struct {
 	duplicates    prometheus.Counter
 	sweepRequeued prometheus.Counter
 	redisErrors   *prometheus.CounterVec
+
+	rollouts  *prometheus.CounterVec
+	schedules *prometheus.CounterVec
 }
 
 // The classic buckets, in seconds. Scrapers that read native histograms get
@@ -67,12 +70,19 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		duplicates:    counter("duplicates_prevented_total", "Deliveries of finished operations that the ledger stopped."),
 		sweepRequeued: counter("sweep_requeued_total", "Operations put back in their queue by a sweep, after a crash or a lost message."),
 		redisErrors:   counters("redis_errors_total", "Redis calls that failed and were survived, by what was being done.", "op"),
+
+		rollouts:  counters("rollouts_total", "Rollouts that reached a final state.", "kind", "result"),
+		schedules: counters("schedules_total", "Times at which a schedule was due, by what came of it.", "result"),
 	}
 	reg.MustRegister(
 		m.ops, m.opSeconds, m.queueSeconds, m.stepSeconds, m.cliRuns, m.cliSeconds,
 		m.requests, m.requestSeconds, m.limitHits,
 		m.redeliveries, m.duplicates, m.sweepRequeued, m.redisErrors,
+		m.rollouts, m.schedules,
 	)
+	for _, result := range firingResults {
+		m.schedules.WithLabelValues(string(result))
+	}
 	for _, reason := range redeliveryReasons {
 		m.redeliveries.WithLabelValues(reason)
 	}
@@ -215,6 +225,20 @@ func (m *Metrics) SweepRequeued(n int) {
 func (m *Metrics) RedisError(op string) {
 	if m != nil {
 		m.redisErrors.WithLabelValues(op).Inc()
+	}
+}
+
+// RolloutEnded counts a rollout by its final state.
+func (m *Metrics) RolloutEnded(kind, result string) {
+	if m != nil {
+		m.rollouts.WithLabelValues(kind, result).Inc()
+	}
+}
+
+// ScheduleDue counts a time at which a schedule was due.
+func (m *Metrics) ScheduleDue(result Firing) {
+	if m != nil {
+		m.schedules.WithLabelValues(string(result)).Inc()
 	}
 }
 

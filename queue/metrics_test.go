@@ -33,6 +33,8 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 	m.DuplicatePrevented()
 	m.SweepRequeued(2)
 	m.RedisError("heartbeat")
+	m.RolloutEnded("core.update", string(tasks.Succeeded))
+	m.ScheduleDue(Fired)
 
 	s := registryStore(t)
 	testNode(t, s, "web-1")

@@ -25,9 +25,28 @@ func (n names) last(site string) string    { return n.shardPrefix("last:", shard
 func (n names) fifo(site string) string    { return n.shardPrefix("fifo:", shardOf(site)) + site }
 func (n names) outbox(shard string) string { return n.prefix + "outbox:{" + shard + "}" }
 func (n names) open(shard string) string   { return n.prefix + "open:{" + shard + "}" }
+func (n names) feed(shard string) string   { return n.prefix + "feed:{" + shard + "}" }
+func (n names) ended(shard string) string  { return n.prefix + "ended:{" + shard + "}" }
 
 func (n names) shardPrefix(family, shard string) string {
 	return n.prefix + family + "{" + shard + "}:"
+}
+
+// Rollouts: their ids are all of one shard, as they belong to no node, so that one set can
+// list the open ones.
+
+func (n names) targets(id string) string { return n.op(id) + ":to" }
+func (n names) states(id string) string  { return n.op(id) + ":st" }
+func (n names) reasons(id string) string { return n.op(id) + ":why" }
+func (n names) openRollouts() string     { return n.prefix + "rollouts:{" + tasks.NodeShard("") + "}" }
+
+// Schedules: few, and all of one slot.
+
+func (n names) schedule(id string) string { return n.prefix + "sched:{s}:" + id }
+func (n names) schedules() string         { return n.prefix + "scheds:{s}" }
+func (n names) due() string               { return n.prefix + "due:{s}" }
+func (n names) accountSchedules(account string) string {
+	return n.prefix + "acctscheds:{s}:" + account
 }
 
 // Indexes: op ids sort by time, because they are UUIDv7.
@@ -56,9 +75,21 @@ func (n names) accountKeys(account string) string    { return n.prefix + "acctke
 func (n names) limit(bucket string) string           { return n.prefix + "lim:" + bucket }
 func (n names) idempotency(scope, sum string) string { return n.prefix + "idem:" + scope + ":" + sum }
 
+// Webhooks: everything of one shares its tag.
+
+func (n names) hook(id string) string              { return n.prefix + "hook:{" + id + "}" }
+func (n names) deliveries(hook string) string      { return n.hook(hook) + ":d:" } // prefix
+func (n names) delivery(hook, id string) string    { return n.deliveries(hook) + id }
+func (n names) waiting(hook string) string         { return n.hook(hook) + ":open" }
+func (n names) past(hook string) string            { return n.hook(hook) + ":log" }
+func (n names) hooks() string                      { return n.prefix + "hooks" }
+func (n names) allHooks() string                   { return n.prefix + "hooks:{all}" }
+func (n names) accountHooks(account string) string { return n.prefix + "hooks:{a:" + account + "}" }
+
 // Coordination and channels.
 
 func (n names) leader() string          { return n.prefix + "lead" }
+func (n names) conductor() string       { return n.prefix + "lead:rollouts" }
 func (n names) changes() string         { return n.prefix + "ev" }
 func (n names) wake(node string) string { return n.prefix + "wake." + node }
 
@@ -100,5 +131,7 @@ func laneScheduled(queue string) string { return lanePrefix(queue) + "scheduled"
 func laneArchived(queue string) string  { return lanePrefix(queue) + "archived" }
 func laneTasks(queue string) string     { return lanePrefix(queue) + "t:" }
 func laneTask(queue, id string) string  { return laneTasks(queue) + id }
+
+const hookQueue = "webhooks" // asynq queue of deliveries, served by the API processes
 
 const laneNames = "asynq:queues" // set of every queue name that asynq's own tools list

@@ -16,7 +16,7 @@ import (
 var progressFields = []string{
 	"state", "site", "kind", "class", "node", "account", "domain", "path",
 	"attempt", "seq", "progress", "step", "step_index", "steps_total", "message",
-	"created", "started", "updated", "finished", "cancel", "result", "error", "key", "request",
+	"created", "started", "updated", "finished", "cancel", "result", "error", "key", "request", "parent",
 }
 
 // allFields adds what is large or private.
@@ -28,7 +28,7 @@ func recordFields(op tasks.Op, retention time.Duration) []any {
 		"kind", op.Kind, "class", string(op.Class), "payload", string(op.Payload),
 		"site", op.Site.ID, "node", op.Site.Node, "account", op.Site.Account,
 		"domain", op.Site.Domain, "path", op.Site.Path,
-		"key", op.KeyID, "request", op.RequestID, "revealed", op.Revealed,
+		"key", op.KeyID, "request", op.RequestID, "parent", op.Parent, "revealed", op.Revealed,
 		"retention", max(int64(retention/time.Second), 1),
 	}
 }
@@ -54,7 +54,7 @@ func decodeRecord(packed string) (tasks.Op, error) {
 	op.CancelRequested = r.text() == "1"
 	op.Result = r.json()
 	failure := r.text()
-	op.KeyID, op.RequestID = r.text(), r.text()
+	op.KeyID, op.RequestID, op.Parent = r.text(), r.text(), r.text()
 	if r.more() {
 		op.Payload, op.Revealed = r.json(), r.text()
 	}

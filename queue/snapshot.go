@@ -43,6 +43,7 @@ var (
 	oldestDesc    = gauge("queue_oldest_pending_seconds", "Age of the operation that has waited longest in any lane; 0 when none waits.", "class")
 	nodesDesc     = gauge("nodes", "Nodes of the registry, by state.", "state")
 	openDesc      = gauge("ops_open", "Accepted operations that are not final, also those behind others of their install.")
+	rolloutsDesc  = gauge("rollouts_open", "Accepted rollouts that are not final, also those that are paused.")
 	outboxDesc    = gauge("outbox_entries", "Accepted operations that are not confirmed to be in a lane.")
 	outboxAgeDesc = gauge("outbox_oldest_seconds", "Age of the oldest such operation; 0 when there is none.")
 )
@@ -53,7 +54,7 @@ func gauge(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe is part of prometheus.Collector.
 func (p *Snapshot) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{depthDesc, oldestDesc, nodesDesc, openDesc, outboxDesc, outboxAgeDesc} {
+	for _, d := range []*prometheus.Desc{depthDesc, oldestDesc, nodesDesc, openDesc, outboxDesc, outboxAgeDesc, rolloutsDesc} {
 		ch <- d
 	}
 }
@@ -92,6 +93,7 @@ func (r *reading) take(ctx context.Context) []prometheus.Metric {
 		r.lanes(ctx, ids)
 	}
 	r.ledger(ctx)
+	r.rollouts(ctx)
 	if r.failed > 0 {
 		r.store.survived("snapshot", "reading queue metrics", r.err, "failed", r.failed)
 	}
@@ -197,6 +199,14 @@ func (r *reading) ledger(ctx context.Context) {
 	r.add(openDesc, float64(total(open)))
 	r.add(outboxDesc, float64(total(waiting)))
 	r.add(outboxAgeDesc, age.Seconds())
+}
+
+func (r *reading) rollouts(ctx context.Context) {
+	key := r.store.names.openRollouts()
+	open := ask(ctx, r, []string{key}, func(p redis.Pipeliner, key string) *redis.IntCmd { return p.SCard(ctx, key) })
+	if len(open) > 0 {
+		r.add(rolloutsDesc, float64(total(open)))
+	}
 }
 
 // ask reads something of each item, many reads to a pipeline. An item whose read

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -30,6 +31,38 @@ func NewOpID(node string) string {
 	u := uuid.Must(uuid.NewV7()) // fails only without a random source, which Go treats as fatal too
 	u[len(u)-1] = shardByte(node)
 	return opPrefix + u.String()
+}
+
+// DerivedOpID is the op id that follows from a seed: the same one every time, so that whoever
+// crashed between deciding and submitting submits the same op again. It sorts with the ids of
+// its time.
+func DerivedOpID(at time.Time, node string, seed ...string) string {
+	u := derived(seed)
+	ms := uint64(at.UnixMilli())
+	for i := range 6 {
+		u[i] = byte(ms >> (8 * (5 - i)))
+	}
+	u[len(u)-1] = shardByte(node)
+	return opPrefix + u.String()
+}
+
+// ChildOpID is the id of the op that a rollout makes for one of its installs. It sorts with
+// the rollout's own.
+func ChildOpID(rollout string, site SiteRef) string {
+	u := derived([]string{rollout, site.ID})
+	if parent, err := uuid.Parse(strings.TrimPrefix(rollout, opPrefix)); err == nil {
+		copy(u[:6], parent[:6])
+	}
+	u[len(u)-1] = shardByte(site.Node)
+	return opPrefix + u.String()
+}
+
+// derived is a UUIDv7 in form whose random bits are a hash.
+func derived(seed []string) (u uuid.UUID) {
+	sum := sha256.Sum256([]byte(strings.Join(seed, "\x00")))
+	copy(u[:], sum[:])
+	u[6], u[8] = u[6]&0x0f|0x70, u[8]&0x3f|0x80
+	return u
 }
 
 // SiteID is the id of the install at path below a domain's directory. It

@@ -19,6 +19,10 @@ const (
 	Cancelled  State = "cancelled"   // stopped on request, what it made is undone
 )
 
+// Rollout reports whether the op stands for ops on many installs: it has no install and no
+// node of its own.
+func (o Op) Rollout() bool { return o.ID != "" && o.Site.ID == "" }
+
 // Final reports whether a state is an end.
 func (s State) Final() bool {
 	switch s {
@@ -64,6 +68,7 @@ type Op struct {
 	Result          json.RawMessage
 	Error           *Failure
 
+	Parent    string // the rollout that made it; "" for what was asked for itself
 	KeyID     string // the API key that asked
 	RequestID string
 	// Revealed is a secret that the requester may read once, sealed to the API.
