@@ -21,6 +21,8 @@ type Host struct {
 	// Backups is where backups are kept; nil: the node keeps none.
 	Backups BackupStore
 
+	Snapshots *SnapshotStore // of updates that may have to be taken back
+
 	Web      Web           // the node's web server
 	Measures *MeasureStore // what hardening has done to installs; nil: nothing is known
 }

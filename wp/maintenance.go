@@ -53,8 +53,16 @@ func RenderMaintenance(op string, until time.Time) []byte {
 		op, until.Format(time.RFC3339), until.Add(-maintenanceExpiry).Unix())
 }
 
+// RenderClosed is RenderMaintenance with a door for probes: who sends the secret whose
+// ProbeHash this is in the header ProbeHeader is let in.
+func RenderClosed(op string, until time.Time, hash string) []byte {
+	return fmt.Appendf(RenderMaintenance(op, until), "if ( isset( $_SERVER['%s'] ) && '%s' === hash( 'sha256', (string) $_SERVER['%[1]s'] ) ) {\n\t$upgrading = 0;\n}\n",
+		"HTTP_"+strings.ToUpper(strings.ReplaceAll(ProbeHeader, "-", "_")), hash)
+}
+
 var (
-	ourMarker   = regexp.MustCompile(`^<\?php\n// WisPanel (op_[0-9a-f-]{1,64}): closed for maintenance until \S+\.\n\$upgrading = (\d{1,12});\n$`)
+	ourMarker = regexp.MustCompile(`^<\?php\n// WisPanel (op_[0-9a-f-]{1,64}): closed for maintenance until \S+\.\n\$upgrading = (\d{1,12});\n` +
+		`(?:if \( isset\( \$_SERVER\['HTTP_X_WISPANEL_PROBE'\] \) && '[0-9a-f]{64}' === hash\( 'sha256', \(string\) \$_SERVER\['HTTP_X_WISPANEL_PROBE'\] \) \) \{\n\t\$upgrading = 0;\n\}\n)?$`)
 	plainMarker = regexp.MustCompile(`^\s*<\?php\s*\$upgrading\s*=\s*(\d{1,12})\s*;\s*(?:\?>\s*)?$`)
 )
 

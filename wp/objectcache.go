@@ -155,6 +155,20 @@ func (o *ObjectCache) Dismiss(ctx context.Context, siteID string) error {
 	return c.remove(u.Prefix)
 }
 
+// Flush removes the keys of an install, with no need of PHP. Its user stays.
+func (o *ObjectCache) Flush(ctx context.Context, siteID string) error {
+	u, err := o.userOf(siteID)
+	if err != nil {
+		return err
+	}
+	c, err := o.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.remove(u.Prefix)
+}
+
 // remove deletes the keys below a prefix, without blocking the server for the others.
 func (c *redisConn) remove(prefix string) error {
 	for cursor := "0"; ; {

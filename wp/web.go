@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -195,30 +193,16 @@ const askTime = 10 * time.Second
 func (w Web) Ask(ctx context.Context, site Site, path string) Answer {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	at, err := url.Parse(w.Probe)
+	v, err := w.visitor(site, "")
 	if err != nil {
 		return Answer{}
 	}
-	own, err := url.Parse(site.URL)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.scheme+"://"+v.own.Host+v.own.Path+"/"+path, nil)
 	if err != nil {
 		return Answer{}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.Scheme+"://"+own.Host+own.Path+"/"+path, nil)
-	if err != nil {
-		return Answer{}
-	}
-	req.Header.Set("User-Agent", "WisPanel-Probe/1")
-	if at.Scheme == "http" && own.Scheme == "https" {
-		req.Header.Set("X-Forwarded-Proto", "https") // else WordPress sends everybody away
-	}
-	dialer := &net.Dialer{Timeout: askTime}
-	client := &http.Client{
-		Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, at.Host)
-		}},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	res, err := client.Do(req)
+	v.introduce(req)
+	res, err := v.client.Do(req)
 	if err != nil {
 		return Answer{}
 	}
