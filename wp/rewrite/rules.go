@@ -1,5 +1,7 @@
 package rewrite
 
+import "strings"
+
 // Rule replaces a text. Of rules that match at one place the longest From wins; what was
 // put in is not looked at again.
 type Rule struct {
@@ -15,14 +17,71 @@ const (
 	// Anywhere matches inside words, too.
 	Anywhere Edges = iota
 	// Host is the end of a host name or of an address without a path: old.test is neither
-	// in notold.test, sub.old.test, old.test.example nor in me@old.test.
+	// in notold.test, sub.old.test, old.test.example nor in the mail address me@old.test.
 	Host
 	// Path is the end of a path: /blog is not in /blogger, /blog-2 or /blog.html.
 	Path
 )
 
 // Place is where an install is: its address, without a slash at the end, and its directory.
+// An empty one has no rules.
 type Place struct{ URL, Docroot string }
 
-// SiteRules are the rules that move an install from one place to another.
-func SiteRules(from, to Place) []Rule { return nil }
+// SiteRules are the rules that move an install from one place to another: its address with
+// https, http and without a scheme, its host name where nothing else of the address stands,
+// and its directory, each as text, in JSON (also in JSON of JSON) and in the query of
+// another address. Whatever scheme is found becomes that of the new address.
+//
+// The host of an install below a path (https://old.test/blog) is another install's: alone
+// it stays. Other hosts of the site, such as www.old.test, stay as well.
+func SiteRules(from, to Place) []Rule {
+	var rules []Rule
+	add := func(old, new string, edges Edges) {
+		if old == "" || old == new {
+			return
+		}
+		for _, form := range forms {
+			rules = append(rules, Rule{form.Replace(old), form.Replace(new), edges})
+			if !strings.Contains(old+new, "/") && !strings.Contains(old, "--") {
+				break // all forms are one
+			}
+		}
+	}
+	_, old, ok := strings.Cut(from.URL, "://")
+	_, new, ok2 := strings.Cut(to.URL, "://")
+	if ok && ok2 {
+		host, path, below := strings.Cut(old, "/")
+		edges := Host
+		if below && path != "" {
+			edges = Path
+		}
+		add("https://"+old, to.URL, edges)
+		add("http://"+old, to.URL, edges)
+		add("//"+old, "//"+new, edges)
+		switch newHost, _, moved := strings.Cut(new, "/"); {
+		case edges == Path:
+			add(old, new, Path)
+		case moved: // with a path behind it it is an address, else a name
+			add(host+"/", new+"/", Host)
+			add(host, newHost, Host)
+		default:
+			add(host, newHost, Host)
+		}
+	}
+	add(strings.TrimRight(from.Docroot, "/"), strings.TrimRight(to.Docroot, "/"), Path)
+	return rules
+}
+
+// forms are the ways in which a text with slashes and colons is written down. The block
+// editor writes -- (as in xn--) as \u002d\u002d in the JSON of its comments.
+var forms = []*strings.Replacer{
+	strings.NewReplacer(),
+	strings.NewReplacer("/", `\/`),
+	strings.NewReplacer("/", `\\/`),
+	strings.NewReplacer("/", `\\\/`),
+	strings.NewReplacer("/", "%2F", ":", "%3A"),
+	strings.NewReplacer("/", "%2f", ":", "%3a"),
+	strings.NewReplacer("/", "%252F", ":", "%253A"),
+	strings.NewReplacer("--", `\u002d\u002d`),
+	strings.NewReplacer("--", `\u002d\u002d`, "/", `\/`),
+}
