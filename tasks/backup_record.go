@@ -59,6 +59,8 @@ type Catalog interface {
 	// Backup answers one; errors.Is wp.ErrNoBackup when there is none.
 	Backup(ctx context.Context, id string) (Backup, error)
 	RemoveBackup(ctx context.Context, b Backup) error
+	// SiteBackups lists those of an install, newest first.
+	SiteBackups(ctx context.Context, site string) ([]Backup, error)
 }
 
 const backupPrefix = "bk_"

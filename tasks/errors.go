@@ -21,6 +21,8 @@ const (
 	CodeNoWordPress        = "no_wordpress"
 	CodeConflict           = "conflict"
 	CodeBackupFailed       = "backup_failed"
+	CodeBackupsUnavailable = "backups_unavailable"
+	CodeNoBackup           = "no_such_backup"
 	CodePackageUnavailable = "package_unavailable"
 	CodeCacheUnavailable   = "cache_unavailable"
 	CodeDowngrade          = "downgrade"
@@ -131,7 +133,7 @@ func lasting(err error) bool {
 }
 
 var isLasting = isAny(errCancelled, syscall.ENOSPC, syscall.EDQUOT, fs.ErrPermission,
-	wp.ErrDatabaseFull, wp.ErrUncheckedSite)
+	wp.ErrDatabaseFull, wp.ErrUncheckedSite, wp.ErrNoBackup, wp.ErrNoBackupStore, wp.ErrBackupKey, wp.ErrBackupDamaged)
 
 // isUnavailable reports a package that the source does not have. When the source
 // could not be asked, it may have it all the same.

@@ -79,6 +79,15 @@ func isExit(err error) bool {
 
 // causes is asked in order; the first match names the failure.
 var causes = []cause{
+	{isErr(wp.ErrNoBackupStore), Failure{Code: CodeBackupsUnavailable, Message: "The node keeps no backups.",
+		Hint: "Have the operator configure a backup store for it (--backups)."}},
+	{isErr(wp.ErrNoBackup), noSuchBackup},
+	{isErr(wp.ErrBackupDamaged), Failure{Code: CodeBackupDamaged, Message: "The backup is damaged.",
+		Hint: "Use another one; the operator should check the backup store."}},
+	{isErr(wp.ErrBackupKey), Failure{Code: CodeBackupsUnavailable, Message: "The node cannot open the backups of this account.",
+		Hint: "They were made with another key than the node has (--backup-key-file); the operator has to put that back."}},
+	{isAny(wp.ErrBackupBusy, wp.ErrBackupStore), Failure{Code: CodeBackupsUnavailable, Message: "The backup store did not answer as it should.",
+		Hint: "Try again in a few minutes; the operator finds the details in the worker's log."}},
 	{isErr(errCancelled), Failure{Code: CodeCancelled, Message: "The operation was cancelled.",
 		Hint: "What it had made is taken back. It can be started again at any time."}},
 	{isErr(syscall.ENOSPC), Failure{Code: CodeDiskFull, Message: "The disk of the node is full.",

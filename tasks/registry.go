@@ -20,6 +20,7 @@ var specs = []Spec{
 	coreReinstallSpec,
 	checksumsVerifySpec,
 	cacheEnableSpec, cacheDisableSpec, cacheFlushSpec, cachePurgeSpec,
+	backupSpec, backupVerifySpec, backupDeleteSpec,
 	maintenanceSpec, searchReplaceSpec, siteDeleteSpec,
 	pluginInstallSpec, pluginActivateSpec, pluginDeactivateSpec, pluginUpdateSpec, pluginDeleteSpec,
 	themeInstallSpec, themeActivateSpec, themeDeactivateSpec, themeUpdateSpec, themeDeleteSpec,

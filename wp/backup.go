@@ -52,6 +52,8 @@ type BackupProgress struct{ Bytes, Files int64 }
 
 // BackupSummary is the last entry of a backup, summary.json: what is in it.
 type BackupSummary struct {
+	WordPress   string           `json:"wordpress"`
+	TablePrefix string           `json:"table_prefix,omitempty"`
 	Files       int64            `json:"files"` // regular files
 	Directories int64            `json:"directories"`
 	Links       int64            `json:"links"`
@@ -116,6 +118,21 @@ type BackupStore interface {
 	// Forget removes backups, by id or by the op that made them; what is not there is no
 	// error. The room they take is given back at a later time.
 	Forget(ctx context.Context, account string, ids ...string) error
+}
+
+// BackupKeep is how long a backup stays that does not say so itself: so many days, and
+// anyway while it is among so many newest of its install. Zero both: for ever.
+type BackupKeep struct{ Days, Last int }
+
+// BackupRoom is how many bytes a store on this node's own disks may still take; known is
+// false for any other.
+func (h *Host) BackupRoom() (free int64, known bool, err error) {
+	local, ok := h.Backups.(interface{ Local() string })
+	if !ok || local.Local() == "" {
+		return 0, false, nil
+	}
+	free, err = freeSpace(local.Local())
+	return free, err == nil, err
 }
 
 // OpenBackup opens a backup of an account for reading. Close must be called.

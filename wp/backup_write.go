@@ -94,6 +94,7 @@ func (b *backupWriter) write(ctx context.Context) error {
 	if m.URL == "" {
 		m.URL = b.site.URL
 	}
+	b.sum.WordPress, b.sum.TablePrefix = m.WordPress, m.TablePrefix
 	if b.what.Files && !b.what.Nested {
 		belongings, err := b.host.Files.Belongings(ctx, b.site)
 		if err != nil {

@@ -19,7 +19,8 @@ type Host struct {
 	ObjectCache *ObjectCache
 
 	// Backups is where backups are kept; nil: the node keeps none.
-	Backups BackupStore
+	Backups    BackupStore
+	BackupKeep BackupKeep
 
 	Snapshots *SnapshotStore // of updates that may have to be taken back
 
