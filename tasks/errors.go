@@ -23,6 +23,7 @@ const (
 	CodeBackupFailed       = "backup_failed"
 	CodeBackupsUnavailable = "backups_unavailable"
 	CodeNoBackup           = "no_such_backup"
+	CodeBackupDamaged      = "backup_damaged"
 	CodePackageUnavailable = "package_unavailable"
 	CodeCacheUnavailable   = "cache_unavailable"
 	CodeDowngrade          = "downgrade"
