@@ -24,7 +24,6 @@ const (
 	CodeBackupsUnavailable = "backups_unavailable"
 	CodeNoBackup           = "no_such_backup"
 	CodeBackupDamaged      = "backup_damaged"
-	CodeBackupDamaged      = "backup_damaged"
 	CodePackageUnavailable = "package_unavailable"
 	CodeCacheUnavailable   = "cache_unavailable"
 	CodeDowngrade          = "downgrade"
