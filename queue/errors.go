@@ -12,7 +12,7 @@ var (
 	// ErrEvicting: the Redis may throw keys away, so it cannot keep promises.
 	ErrEvicting = errors.New("redis must run with maxmemory-policy noeviction")
 	// ErrTooOld: the Redis lacks commands that the ledger is made of.
-	ErrTooOld = errors.New("redis 6.2 or newer is needed")
+	ErrTooOld = errors.New("redis 6.0 or newer is needed")
 	// ErrBadCursor: not a cursor that an earlier page gave.
 	ErrBadCursor = errors.New("malformed cursor")
 	// ErrFenced: a newer attempt has taken the op over; the write was dropped.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ func (c *Client) Events(ctx context.Context, id string, afterSeq int64) ([]tasks
 	if _, ok := tasks.Shard(id); !ok {
 		return nil, ErrNotFound
 	}
-	from := "(" + strconv.FormatInt(max(afterSeq, 0), 10) + "-0"
+	from := behind(strconv.FormatInt(max(afterSeq, 0), 10) + "-0")
 	entries, err := c.rdb.XRangeN(ctx, c.names.events(id), from, "+", maxEvents*2).Result()
 	if err != nil {
 		return nil, fmt.Errorf("reading events: %w", err)
@@ -82,7 +83,7 @@ func (c *Client) Log(ctx context.Context, id, after string, n int) ([]LogLine, s
 		if !streamID(after) {
 			return nil, "", ErrBadCursor
 		}
-		from = "(" + after
+		from = behind(after)
 	}
 	n = max(1, min(n, maxLogLines))
 	entries, err := c.rdb.XRangeN(ctx, c.names.log(id), from, "+", int64(n)).Result()
@@ -96,6 +97,16 @@ func (c *Client) Log(ctx context.Context, id, after string, n int) ([]LogLine, s
 		after = e.ID
 	}
 	return lines, after, nil
+}
+
+// behind is the least id of a stream after id: Redis before 6.2 knows no "(id".
+func behind(id string) string {
+	ms, n, _ := strings.Cut(id, "-")
+	seq, err := strconv.ParseUint(n, 10, 64)
+	if err != nil || seq == math.MaxUint64 {
+		return "(" + id
+	}
+	return ms + "-" + strconv.FormatUint(seq+1, 10)
 }
 
 func streamID(s string) bool {

@@ -157,7 +157,7 @@ func TestTaskLeftActiveByAKilledWorkerStartsAtOnce(t *testing.T) {
 	submit(t, c, op)
 	begun(t, NewNode(s, NodeConfig{ID: "n1"}), op) // …and the worker was killed:
 	queue := lane("n1", op.Class)
-	ok(t, s.rdb.LMove(t.Context(), lanePending(queue), laneActive(queue), "RIGHT", "LEFT").Err())
+	ok(t, s.rdb.RPopLPush(t.Context(), lanePending(queue), laneActive(queue)).Err())
 	ok(t, s.rdb.HSet(t.Context(), laneTask(queue, op.ID), "state", "active").Err()) // no lease: asynq would never find it
 	ghost := tasks.NewOpID("n1")
 	ok(t, s.rdb.LPush(t.Context(), laneActive(queue), ghost).Err()) // its message is gone
@@ -178,7 +178,7 @@ func TestStrandedTaskIsFoundWhileServing(t *testing.T) {
 	op := newOp("a.example")
 	submit(t, c, op)
 	queue := lane("n1", op.Class)
-	ok(t, s.rdb.LMove(t.Context(), lanePending(queue), laneActive(queue), "RIGHT", "LEFT").Err())
+	ok(t, s.rdb.RPopLPush(t.Context(), lanePending(queue), laneActive(queue)).Err())
 	n := NewNode(s, NodeConfig{ID: "n1"})
 	srv := &server{node: n, gate: newGate(discard, nil, lanesOf("n1")), held: map[string]int{}}
 	srv.hold(op.ID)

@@ -35,7 +35,7 @@ type Store struct {
 }
 
 // Open connects to Redis and refuses one that cannot keep promises: older than
-// 6.2 (ErrTooOld) or free to evict keys (ErrEvicting). One without an
+// 6.0 (ErrTooOld) or free to evict keys (ErrEvicting). One without an
 // append-only file is used, with a loud warning.
 func Open(ctx context.Context, o Options, log *slog.Logger) (*Store, error) {
 	t, err := parseURL(o.URL)
@@ -104,7 +104,7 @@ func (s *Store) checkServer(ctx context.Context, c *redis.Client) error {
 	}
 	info := parseInfo(text)
 	addr := c.Options().Addr
-	if !atLeast(info["redis_version"], 6, 2) {
+	if !atLeast(info["redis_version"], 6, 0) {
 		return fmt.Errorf("redis %s at %s: %w", info["redis_version"], addr, ErrTooOld)
 	}
 	if policy := info["maxmemory_policy"]; policy != "noeviction" {

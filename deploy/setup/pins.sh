@@ -2,7 +2,7 @@
 # version, and with its checksum wherever one exists before the download.
 
 php_minimum=7.4        # what WordPress 7.1 asks for
-redis_minimum=6.2      # asynq's archive script uses ZRANGE BYSCORE
+redis_minimum=6.0      # Ubuntu 22.04 has 6.0; docs/decisions/0020 says what that means
 go_minimum=1.26.5
 
 wp_cli_version=2.12.0
