@@ -169,11 +169,16 @@ func (p *Process) launch(ctx context.Context, s *Spec, o order) error {
 	record, err := newRecord(p.sup.Pid, o.Cred.UID)
 	p.record = record
 	go p.follow()
-	p.pipes.copy(p.fail, func() { _ = p.command(command{Op: opEOF}) }) // fails when the run is over
+	ordered := make(chan struct{}) // the order must come first, and a short input is soon given
+	p.pipes.copy(p.fail, func() {
+		<-ordered
+		_ = p.command(command{Op: opEOF}) // fails when the run is over
+	})
 	go p.watch(ctx)
 	if err == nil {
 		err = p.send(o)
 	}
+	close(ordered)
 	if err == nil && s.Started != nil {
 		if err = s.Started(record); err != nil {
 			err = fmt.Errorf("recording the run: %w", err)
