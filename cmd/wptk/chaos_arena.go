@@ -52,6 +52,10 @@ type arena struct {
 	before databases
 	marks  map[string]any // figures of the scenario's own
 	missed []string       // goals of the scenario's own that were not met
+
+	poisoned string   // domain of the op that takes the worker down
+	mounts   []string // file systems of disk-full
+	surveyed bool
 }
 
 // hostNode is a worker with its tenant.
@@ -196,6 +200,7 @@ func (a *arena) makePackages() error {
 	var errs []error
 	for name, content := range map[string]string{
 		"index.php": "<?php\n", "wp-settings.php": "<?php\n", "wp-includes/version.php": "<?php\n$wp_version = '9.9';\n",
+		"wp-includes/bulk.php": strings.Repeat("<?php // bulk\n", 20<<10), // 280 KiB, for disks that are full in the middle
 	} {
 		file := filepath.Join(core, "wordpress", name)
 		errs = append(errs, os.MkdirAll(filepath.Dir(file), 0o755), writeMode(file, []byte(content), 0o644))

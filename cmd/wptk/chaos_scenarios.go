@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wispanel/wptk/cmd/internal/verdict"
+	"github.com/wispanel/wptk/tasks"
 )
 
 // scenarios are all of them, in the order in which they run.
@@ -23,8 +24,101 @@ var scenarios = []scenario{
 		set: func(cmd *chaosRunCmd) setting {
 			return setting{domains: pick(cmd, 100, 8), slots: pick(cmd, 25, 4), proxied: true}
 		},
-		expect: func(*arena) verdict.Expect { return verdict.Expect{Once: true, Unkilled: true} },
-		run:    redisCut},
+		expect: undisturbed, run: redisCut},
+	{name: "redis-down", help: "Redis is killed or hangs for 5 and 35 s while commands run", patient: 15 * time.Minute,
+		set: outageSetting(120, 8), expect: undisturbed,
+		run: redisDown(redisOutage{5 * time.Second, false}, redisOutage{5 * time.Second, true}, redisOutage{35 * time.Second, false}, redisOutage{35 * time.Second, true})},
+	{name: "redis-down-long", help: "the same for 300 s", patient: 15 * time.Minute, long: true,
+		set: outageSetting(60, 8), expect: undisturbed,
+		run: redisDown(redisOutage{300 * time.Second, false})},
+	{name: "redis-kill", help: "Redis is killed ten times under 200 requests a second", patient: 40 * time.Minute,
+		set:    func(cmd *chaosRunCmd) setting { return setting{nodes: 2, domains: pick(cmd, 100, 8), slots: 8} },
+		expect: firstComes, run: redisKill},
+	{name: "redis-full", help: "Redis runs out of memory", patient: 5 * time.Minute,
+		set: func(cmd *chaosRunCmd) setting {
+			return setting{domains: pick(cmd, 40, 8), millis: map[string]int{"core install": 1000}}
+		},
+		expect: undisturbed, run: redisFull},
+	{name: "sentinel", help: "the master is killed ten times, and a replica takes over", patient: 40 * time.Minute,
+		set: func(cmd *chaosRunCmd) setting {
+			return setting{nodes: 2, domains: pick(cmd, 100, 6), slots: 8, sentinel: true}
+		},
+		expect: firstComes, run: sentinelFailover},
+	{name: "api-kill", help: "an API dies between the record of an operation and the queue, or before its answer", patient: 30 * time.Minute,
+		set: func(cmd *chaosRunCmd) setting { return setting{domains: pick(cmd, 500, 9), slots: 8} }, run: apiKill},
+	{name: "rolling", help: "three busy workers are restarted one after the other", patient: 20 * time.Minute,
+		set: func(cmd *chaosRunCmd) setting {
+			return setting{nodes: 3, domains: pick(cmd, 100, 4), millis: map[string]int{"core install": 500}}
+		},
+		expect: undisturbed, run: rolling},
+	{name: "duplicate", help: "operations are delivered again by hand", patient: 5 * time.Minute,
+		set: func(cmd *chaosRunCmd) setting {
+			return setting{domains: pick(cmd, 40, 6), millis: map[string]int{"core install": 500}}
+		},
+		expect: undisturbed, run: duplicate},
+	{name: "poison", help: "one operation takes the worker down each time, among good ones", patient: 10 * time.Minute,
+		set: func(cmd *chaosRunCmd) setting {
+			return setting{domains: pick(cmd, 100, 8), slots: 8, millis: map[string]int{"core install": 300}}
+		},
+		expect: func(a *arena) verdict.Expect {
+			return verdict.Expect{Special: map[string]tasks.State{a.poisoned: tasks.Failed}}
+		},
+		run: poison},
+	{name: "node-gone", help: "a node is away for ten minutes (set back in Redis) and returns", patient: 10 * time.Minute,
+		set: func(cmd *chaosRunCmd) setting {
+			return setting{domains: pick(cmd, 20, 6), millis: map[string]int{"core install": 1000}}
+		},
+		run: nodeGone},
+	{name: "mariadb-down", help: "MariaDB is killed and stays away for 5 s", patient: 10 * time.Minute,
+		set: func(cmd *chaosRunCmd) setting {
+			return setting{domains: pick(cmd, 60, 8), slots: 8, millis: map[string]int{"core install": 500}}
+		},
+		run: mariadbDown},
+	{name: "php", help: "sites that hang, print without end, or leave processes behind", patient: 5 * time.Minute,
+		set: func(cmd *chaosRunCmd) setting { return setting{domains: pick(cmd, 20, 5)} },
+		expect: func(a *arena) verdict.Expect {
+			domains := a.nodes[0].domains
+			return verdict.Expect{Special: map[string]tasks.State{domains[0]: tasks.Cancelled, domains[1]: tasks.Cancelled}}
+		},
+		run: phpFaults},
+	{name: "disk-full", help: "disks of sites and of the journal that are full", patient: 5 * time.Minute,
+		set: func(*chaosRunCmd) setting { return setting{nodes: 2, domains: len(diskSizes)} },
+		expect: func(a *arena) verdict.Expect {
+			special := map[string]tasks.State{}
+			for i := range diskSizes[:len(diskSizes)-1] {
+				special[a.nodes[0].domains[i]] = tasks.Failed
+			}
+			return verdict.Expect{Special: special}
+		},
+		run: diskFull},
+	{name: "journal-boundaries", help: "the worker is killed at every write to its journal, forwards and on the way back", patient: 20 * time.Minute,
+		set: func(*chaosRunCmd) setting {
+			return setting{nodes: 3, domains: 2 + (len(boundaries(false))+len(boundaries(true)))/3 + 2}
+		},
+		expect: func(a *arena) verdict.Expect {
+			special := map[string]tasks.State{}
+			for domain := range a.shim.Faults {
+				special[domain] = tasks.RolledBack
+			}
+			return verdict.Expect{Special: special}
+		},
+		run: journalBoundaries},
+}
+
+// undisturbed is the expectation where no worker is killed: commands neither die nor run
+// a second time.
+func undisturbed(*arena) verdict.Expect { return verdict.Expect{Once: true, Unkilled: true} }
+
+// firstComes is that of several installs of the same site: one succeeds, and the others
+// find it there.
+func firstComes(*arena) verdict.Expect {
+	return verdict.Expect{Ends: []tasks.State{tasks.Succeeded, tasks.Failed}}
+}
+
+func outageSetting(full, short int) func(*chaosRunCmd) setting {
+	return func(cmd *chaosRunCmd) setting {
+		return setting{domains: pick(cmd, full, short), slots: pick(cmd, 25, 4), millis: map[string]int{"core install": 2500}}
+	}
 }
 
 // pick is a number that is smaller in the short run.

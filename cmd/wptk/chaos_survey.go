@@ -19,12 +19,33 @@ import (
 // survey ends the workers as an operator would, and takes down what is there then: sites,
 // databases, database users, and everything that should be gone.
 func (a *arena) survey(ctx context.Context) error {
+	if a.surveyed { // by the scenario, at a moment of its own
+		return nil
+	}
+	a.surveyed = true
+	a.letTidy(ctx)
 	var errs []error
 	for _, n := range a.nodes {
 		errs = append(errs, n.stop(), a.surveyNode(n))
 	}
 	errs = append(errs, a.surveyDatabases(ctx), a.surveyProcesses(ctx), a.adopt(a.shim.Log))
 	return errors.Join(errs...)
+}
+
+// letTidy gives workers that have only just started the time to tell the ledger what an
+// earlier one knew, and to forget it.
+func (a *arena) letTidy(ctx context.Context) {
+	rest, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for _, n := range a.nodes {
+		_ = a.await(rest, "journals to be forgotten", func(context.Context) error { // what stays is found below
+			left, err := filepath.Glob(a.state.dir(n.id, "state", "journal", "op_*"))
+			if err == nil && len(left) > 0 {
+				err = fmt.Errorf("%d are there", len(left))
+			}
+			return err
+		})
+	}
 }
 
 func (a *arena) surveyNode(n *hostNode) error {
