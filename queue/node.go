@@ -30,6 +30,8 @@ type NodeConfig struct {
 	WordPress []string `json:"wordpress"`
 	FastSlots int      `json:"fast_slots"` // ops at a time, lanes hi and std
 	BulkSlots int      `json:"bulk_slots"` // ops at a time, lane bulk
+	// Exports is the address where the node gives out backups; empty: it does not.
+	Exports string `json:"exports,omitempty"`
 }
 
 // Node is the worker's side of the queue: it says that it is alive, publishes

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"time"
+
+	"github.com/wispanel/wptk/wp"
 )
 
 // Types of a backup.
@@ -56,12 +58,15 @@ type Backup struct {
 // Catalog is the list of backups that the fleet knows.
 type Catalog interface {
 	PutBackup(ctx context.Context, b Backup) error
-	// Backup answers one; errors.Is wp.ErrNoBackup when there is none.
+	// Backup answers one; errors.Is ErrNoBackup when there is none.
 	Backup(ctx context.Context, id string) (Backup, error)
 	RemoveBackup(ctx context.Context, b Backup) error
 	// SiteBackups lists those of an install, newest first.
 	SiteBackups(ctx context.Context, site string) ([]Backup, error)
 }
+
+// ErrNoBackup is the answer of a Catalog to an id that it does not know.
+var ErrNoBackup = wp.ErrNoBackup
 
 const backupPrefix = "bk_"
 
