@@ -19,13 +19,13 @@ type TreeCopy struct {
 }
 
 // alwaysLeft has no meaning outside of the install that it was made for.
-var alwaysLeft = map[string]bool{
-	Marker: true, ".maintenance": true, "wp-content/cache": true, "wp-content/upgrade": true, "wp-content/upgrade-temp-backup": true,
+var alwaysLeft = []string{
+	Marker, ".maintenance", "wp-content/cache", "wp-content/upgrade", "wp-content/upgrade-temp-backup",
 }
 
 // Takes reports whether a path below the docroot comes along.
 func (c TreeCopy) Takes(rel string) bool {
-	if alwaysLeft[rel] || strings.HasPrefix(filepath.Base(rel), stagePrefix) || atOrBelow(rel, c.Skip) {
+	if atOrBelow(rel, alwaysLeft) || strings.HasPrefix(filepath.Base(rel), stagePrefix) || atOrBelow(rel, c.Skip) {
 		return false
 	}
 	if len(c.Only) == 0 || rel == contentName || !strings.HasPrefix(rel, contentName+"/") || atOrBelow(rel, c.Only) {
@@ -79,6 +79,12 @@ func (f Files) CopyInstall(ctx context.Context, from, to Site, stage string, wha
 	var done TreeCopied
 	err = f.call(ctx, to, "wp.copyinstall", fileRequest{Stage: stage, Source: from.Docroot, Data: encoded}, progress, &done)
 	return done, err
+}
+
+// Relink has links in a stage that lead into the docroot of from lead to the same place of the
+// site's own docroot: CopyInstall does so by itself.
+func (f Files) Relink(ctx context.Context, site Site, stage string, from Site) error {
+	return f.call(ctx, site, "wp.relink", fileRequest{Stage: stage, Source: from.Docroot}, nil, nil)
 }
 
 // MakeStage makes an empty stage for the install to come, or finds the one of an earlier attempt.

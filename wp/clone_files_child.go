@@ -23,6 +23,7 @@ func init() {
 	register("wp.copyinstall", childCopyInstall)
 	register("wp.makestage", childMakeStage)
 	register("wp.room", childRoom)
+	register("wp.relink", childRelink)
 }
 
 func childMakeStage(_ context.Context, c child) (any, error) {
@@ -262,9 +263,7 @@ func (t *treeCopier) link(from, to *os.Root, name string) error {
 	if err != nil {
 		return err
 	}
-	if target == t.links[0] || strings.HasPrefix(target, t.links[0]+"/") {
-		target = t.links[1] + strings.TrimPrefix(target, t.links[0])
-	}
+	target = movedLink(target, t.links)
 	if there, err := to.Readlink(name); err == nil && there == target {
 		return nil
 	}
@@ -272,4 +271,35 @@ func (t *treeCopier) link(from, to *os.Root, name string) error {
 		return err
 	}
 	return to.Symlink(target, name)
+}
+
+// movedLink is where a link of the copy leads.
+func movedLink(target string, places [2]string) string {
+	if target == places[0] || strings.HasPrefix(target, places[0]+"/") {
+		return places[1] + strings.TrimPrefix(target, places[0])
+	}
+	return target
+}
+
+func childRelink(ctx context.Context, c child) (any, error) {
+	stage, err := ownStage(c.root, c.Stage)
+	if err != nil {
+		return nil, fmt.Errorf("opening stage: %w", err)
+	}
+	defer stage.Close()
+	places := [2]string{c.Source, path.Join(c.Home, c.Target)}
+	err = fs.WalkDir(stage.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink == 0 || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		target, err := stage.Readlink(name)
+		if err != nil || movedLink(target, places) == target {
+			return err
+		}
+		return errors.Join(stage.Remove(name), stage.Symlink(movedLink(target, places), name))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("moving links: %w", err)
+	}
+	return nil, nil
 }

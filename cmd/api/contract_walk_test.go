@@ -31,7 +31,6 @@ var published = []string{
 
 // unbuilt are those that do not exist yet. Whoever builds one takes it from here.
 var unbuilt = []string{
-	"POST /clone",
 	"GET /backups", "POST /backup", "POST /restore", "DELETE /backups/{id}", "GET /backups/{id}/download", "POST /backups/{id}/verify",
 }
 
@@ -83,6 +82,7 @@ var chosen = map[string]map[string]any{
 	"POST /plugins/deactivate": {"plugin": "akismet"}, "POST /plugins/delete": {"plugin": "akismet"},
 	"POST /themes/update": {"theme": "twentytwentyfour"}, "POST /themes/delete": {"theme": "twentytwentyfour"},
 	"DELETE /delete": {"id": ""}, // of the install, put in by the walk
+	"POST /clone":    {"source_id": "", "target_domain": "shop.com", "target_path": "copy"},
 }
 
 // walk lists all operations that the document has.
@@ -155,9 +155,11 @@ func (w *walked) fill(doc apiDocument, s schema, site queue.Site) {
 		}
 	}
 	maps.Copy(body, chosen[w.String()])
-	if _, ok := body["id"]; ok {
-		body["id"] = site.ID
-		w.site = true
+	for _, name := range []string{"id", "source_id"} {
+		if _, ok := body[name]; ok {
+			body[name] = site.ID
+			w.site = true
+		}
 	}
 	raw, err := json.Marshal(body)
 	if err != nil {

@@ -75,7 +75,7 @@ func (s *server) retryOperation(ctx context.Context, in *opInput) (*mutation, er
 	}
 	return s.submit(ctx, queue.Submission{
 		Op:           tasks.Op{Kind: old.Kind, Class: old.Class, Site: old.Site, Payload: old.Payload, Revealed: old.Revealed},
-		FailIfExists: old.Kind == kindInstall,
+		FailIfExists: old.Kind == kindInstall || old.Kind == kindClone,
 	})
 }
 

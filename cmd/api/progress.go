@@ -17,6 +17,7 @@ const (
 	maxWait      = 60               // seconds of a long poll
 	stalledAfter = 30 * time.Second // without any news of a running op
 	kindInstall  = "install"
+	kindClone    = "clone"
 )
 
 // operation is what a client reads about an op, in this order.

@@ -47,12 +47,17 @@ func (h *handler) run(ctx context.Context, op tasks.Op, rec *queue.Recorder) (ta
 		return tasks.Outcome{}, err
 	}
 	defer lock.Close()
+	keep, err := h.shareSites(task, op.Site.ID, lock)
+	if err != nil {
+		return tasks.Outcome{}, err
+	}
+	defer closeAll(keep[1:])
 	defer h.inventory.inspector.pause()()
 	run := &tasks.Run{Op: op, Host: h.host, Open: h.state.key.Open, Log: rec.Log}
 	run.Site, run.Missing = h.find(op)
 	started := &opRuns{runs: h.runs}
 	defer started.forget()
-	ctx = wp.WithRun(ctx, wp.RunHooks{Log: rec.Log, Keep: []*os.File{lock}, Started: started.started})
+	ctx = wp.WithRun(ctx, wp.RunHooks{Log: rec.Log, Keep: keep, Started: started.started})
 	began := time.Now()
 	outcome, err := tasks.Execute(ctx, tasks.ExecuteConfig{
 		Op: op, Spec: spec, Task: task, Journal: h.journal, Log: log,
@@ -80,7 +85,7 @@ func (h *handler) run(ctx context.Context, op tasks.Op, rec *queue.Recorder) (ta
 // find leads an op's names to a site on this node.
 func (h *handler) find(op tasks.Op) (wp.Site, error) {
 	site, err := h.locate(op.Site)
-	if err != nil || op.Kind == kindInstall { // a new install gets the node's form of address
+	if err != nil || makesSite(op.Kind) { // a new install gets the node's form of address
 		return site, err
 	}
 	return h.inventory.memory.addressed(site), nil

@@ -175,8 +175,10 @@ func (v *inventory) after(ctx context.Context, op tasks.Op, end tasks.State, run
 	if err != nil {
 		return err
 	}
-	if op.Kind == kindInstall && (end == tasks.Succeeded || end == tasks.Unverified) {
+	if makesSite(op.Kind) && (end == tasks.Succeeded || end == tasks.Unverified) {
 		v.memory.made(id)
+	}
+	if op.Kind == kindInstall && (end == tasks.Succeeded || end == tasks.Unverified) {
 		if err := v.host.ForgetMeasures(ctx, id); err != nil { // of another install, in the same place
 			return err
 		}
@@ -192,7 +194,13 @@ func (v *inventory) after(ctx context.Context, op tasks.Op, end tasks.State, run
 	return v.node.PutSite(ctx, site)
 }
 
-const kindInstall = "install"
+const (
+	kindInstall = "install"
+	kindClone   = "clone"
+)
+
+// makesSite: the op's install is a new one.
+func makesSite(kind string) bool { return kind == kindInstall || kind == kindClone }
 
 func (v *inventory) gone(ctx context.Context, id string) error {
 	v.memory.forget(id)

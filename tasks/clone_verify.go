@@ -1,0 +1,191 @@
+package tasks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/wispanel/wptk/wp"
+)
+
+// checkValues looks at everything once more while nobody sees the copy: it is called by the
+// original's name nowhere, and whatever PHP could read in the original it can read here.
+func (c *cloner) checkValues(ctx context.Context) error {
+	from, to, p, err := c.both()
+	if err != nil {
+		return err
+	}
+	staged, err := c.staged()
+	if err != nil {
+		return err
+	}
+	stats, err := c.stats()
+	if err != nil {
+		return err
+	}
+	login, err := c.Host.Login(ctx, staged)
+	if err != nil {
+		return fmt.Errorf("reading database of the copy: %w", err)
+	}
+	for _, text := range p.traces(from, to) {
+		cells, where, err := c.Host.CountText(ctx, staged, login, text)
+		if err != nil {
+			return fmt.Errorf("counting traces of the original: %w", err)
+		}
+		if cells > stats.BrokenLeft {
+			return cloneBad(fmt.Errorf("%q in %d cells, %d of them expected: %s", text, cells, stats.BrokenLeft, strings.Join(where, ", ")),
+				fmt.Sprintf("The copy still has the address or path of the original in %d places.", cells))
+		}
+	}
+	if err := c.checkSerialized(ctx, from, staged, login); err != nil {
+		return err
+	}
+	switch address, err := c.Host.CLI.OptionString(ctx, staged, "siteurl"); {
+	case errors.Is(err, wp.ErrNotInstalled), errors.Is(err, wp.ErrNoWordPress):
+		return cloneBad(err, "WordPress does not find itself installed in the copy.")
+	case err != nil:
+		return fmt.Errorf("asking the copy for its address: %w", err)
+	case address != to.URL:
+		return cloneBad(fmt.Errorf("siteurl is %q", address), "The copy has another address than it should have.")
+	}
+	return nil
+}
+
+// checkSerialized counts the values that PHP cannot read. The original is only asked when
+// there are any: they may have been damaged there already.
+func (c *cloner) checkSerialized(ctx context.Context, from, staged wp.Site, login wp.Login) error {
+	copied, err := c.Host.BrokenValues(ctx, staged, login, "")
+	if err != nil || copied.Broken == 0 {
+		return err
+	}
+	source, err := c.Host.Login(ctx, from)
+	if err != nil {
+		return fmt.Errorf("reading database of the original: %w", err)
+	}
+	was, err := c.Host.BrokenValues(ctx, from, source, "")
+	if err != nil {
+		return err
+	}
+	if copied.Broken > was.Broken {
+		return cloneBad(fmt.Errorf("%d broken values, %d in the original: %s", copied.Broken, was.Broken, strings.Join(copied.Where, ", ")),
+			"PHP cannot read values of the copy that it could read in the original.")
+	}
+	c.logf("%d values cannot be read by PHP, in the original neither: %s.", copied.Broken, strings.Join(copied.Where, ", "))
+	return nil
+}
+
+// verify starts the copy where it now stands, as a visit does.
+func (c *cloner) verify(ctx context.Context) error {
+	site, err := c.site()
+	if err != nil {
+		return err
+	}
+	p, err := c.planned()
+	if err != nil {
+		return err
+	}
+	health, err := c.Host.Probe(ctx, site)
+	if err != nil {
+		return notConfirmed(err)
+	}
+	if p.Up && !health.Up {
+		return Permanent(errors.New(health.Reason), Failure{Code: CodeSiteBroken, Message: "The copy does not come up, and the original does: " + health.Reason + ".",
+			Hint: "A plugin that is bound to its domain or its path is the usual reason. Deactivate it in the original, or leave it out with select."})
+	}
+	b, err := json.Marshal(health)
+	if err != nil {
+		return fmt.Errorf("encoding health: %w", err)
+	}
+	return c.Set(keyHealth, string(b))
+}
+
+const keyHealth = "health"
+
+// finish hands the copy over: from here on it is the owner's.
+func (c *cloner) finish(ctx context.Context) error {
+	site, err := c.site()
+	if err != nil {
+		return err
+	}
+	result, err := c.result(site)
+	if err != nil {
+		return err
+	}
+	if result.Measures, err = c.carryMeasures(ctx); err != nil {
+		return err
+	}
+	if err := c.SetResult(result); err != nil {
+		return err
+	}
+	return errors.Join(
+		c.Host.DB.Unclaim(ctx, c.Get(keyDBName)),
+		c.Host.Files.Commit(ctx, site, c.stage()),
+	)
+}
+
+func (c *cloner) result(site wp.Site) (CloneResult, error) {
+	p, err := c.planned()
+	if err != nil {
+		return CloneResult{}, err
+	}
+	stats, err := c.stats()
+	if err != nil {
+		return CloneResult{}, err
+	}
+	var files wp.TreeCopied
+	var settled wp.CopySettled
+	var health wp.Health
+	for key, into := range map[string]any{keyCloneFiles: &files, keySettled: &settled, keyHealth: &health} {
+		if text := c.Get(key); text != "" { // health is not there when it could not be told
+			if err := json.Unmarshal([]byte(text), into); err != nil {
+				return CloneResult{}, fmt.Errorf("reading %s: %w", key, err)
+			}
+		}
+	}
+	name := c.Get(keyDBName)
+	r := CloneResult{
+		ID: c.Op.Site.ID, Domain: site.Domain, Path: site.Docroot, Version: settled.Version, SiteTitle: settled.Title,
+		SiteURL: site.URL, AdminURL: site.URL + "/wp-admin/",
+		DBName: name, DBUser: name, DBHost: c.Host.DBHost, TablePrefix: c.Get(keyPrefix),
+		SourceID: c.ask.Source.ID, SourceURL: p.URL, Staging: settled.Staging, Files: files.Files, Bytes: files.Bytes,
+		Tables: len(stats.Tables), Broken: stats.BrokenLeft, LeftOut: p.Nested, SiteUp: health.Up, Reason: health.Reason,
+	}
+	for _, t := range stats.Tables {
+		r.Rows += t.Rows
+		r.Rewritten += t.Changed
+	}
+	return r, nil
+}
+
+// carryMeasures has the node remember of the copy what holds for it because its files and its
+// configuration came with it. What was remembered of an earlier install in its place is gone.
+func (c *cloner) carryMeasures(ctx context.Context) ([]string, error) {
+	if c.Host.Measures == nil {
+		return nil, nil
+	}
+	if err := c.Host.ForgetMeasures(ctx, c.Op.Site.ID); err != nil {
+		return nil, err
+	}
+	doc, err := c.memoryOf(c.ask.Source.ID)
+	if err != nil {
+		return nil, err
+	}
+	ref := c.Op.Site
+	carried := wp.Hardening{Account: ref.Account, Domain: ref.Domain, Path: ref.Path, Made: doc.Made, Measures: map[string]wp.Applied{}}
+	var names []string
+	for _, m := range wp.Measures { // in the order that people read them
+		a, ok := doc.Measures[m.ID]
+		// Debugging was taken back; rules in the server's own files, and lists of modes, are
+		// the original's.
+		if !ok || m.ID == wp.MeasureDebug || m.ID == wp.MeasurePermissions || a.Server == wp.Nginx {
+			continue
+		}
+		a.Op, a.At, a.Until, a.Ending = c.Op.ID, time.Now().UTC(), time.Time{}, ""
+		carried.Measures[m.ID] = a
+		names = append(names, m.ID)
+	}
+	return names, c.Host.Measures.Save(ref.ID, carried)
+}
