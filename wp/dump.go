@@ -94,7 +94,7 @@ func (h *Host) Import(ctx context.Context, site Site, to Login, r io.Reader) err
 		return fmt.Errorf("finding mariadb: %w", err)
 	}
 	args := []string{
-		"--sandbox", "--batch", "--binary-mode", "--skip-reconnect", "--local-infile=0",
+		"--sandbox", "--batch", "--binary-mode", "--comments", "--skip-reconnect", "--local-infile=0",
 		"--default-character-set=utf8mb4", "--max-allowed-packet=1G", "--", to.Name,
 	}
 	return h.runClient(ctx, site, to, proc.Spec{Path: program, Args: args, Stdin: r, StdinWhole: true})

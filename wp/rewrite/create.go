@@ -1,5 +1,10 @@
 package rewrite
 
+import (
+	"strconv"
+	"unicode/utf8"
+)
+
 // create handles definitions.
 func (p *parsed) create() (bool, error) {
 	i := 1
@@ -66,10 +71,18 @@ func (p *parsed) createTable(i int) (bool, error) {
 	return skip, nil
 }
 
+// column is what of a column decides about its values.
+type column struct {
+	name  string
+	text  bool
+	chars int // room in characters; 0: as bytes say
+	bytes int // room in bytes; 0: any
+}
+
 // columnsOf lists the columns of a table in their order: what begins a part of the list and
 // is in quotes, as keys and constraints are not.
-func (p *parsed) columnsOf(i int) []string {
-	var columns []string
+func (p *parsed) columnsOf(i int) []column {
+	var columns []column
 	depth := 0
 	for ; i < len(p.words); i++ {
 		switch p.upper(i) {
@@ -81,11 +94,38 @@ func (p *parsed) columnsOf(i int) []string {
 			}
 		case "":
 			if depth == 1 && p.words[i].kind == lexName && (p.is(i-1, "(") || p.is(i-1, ",")) {
-				columns = append(columns, unquoteName(p.text(i)))
+				columns = append(columns, p.column(i))
 			}
 		}
 	}
 	return columns
+}
+
+// column reads "`name` varchar(191)".
+func (p *parsed) column(i int) column {
+	c := column{name: unquoteName(p.text(i)), text: true}
+	switch p.upper(i + 1) {
+	case "CHAR", "VARCHAR":
+		n, err := strconv.Atoi(p.upper(i + 3))
+		if p.is(i+2, "(") && err == nil {
+			c.chars = n
+		}
+	case "TINYTEXT":
+		c.bytes = 1<<8 - 1
+	case "TEXT":
+		c.bytes = 1<<16 - 1
+	case "MEDIUMTEXT":
+		c.bytes = 1<<24 - 1
+	case "LONGTEXT", "JSON":
+	default:
+		c.text = false
+	}
+	return c
+}
+
+// fits says whether a value has room in the column.
+func (c column) fits(s []byte) bool {
+	return (c.bytes == 0 || len(s) <= c.bytes) && (c.chars == 0 || len(s) <= c.chars || utf8.RuneCount(s) <= c.chars)
 }
 
 // references renames the tables that foreign keys, and MERGE tables, point at.

@@ -15,7 +15,9 @@ import (
 // WordPress keeps the prefix in a value: the option {prefix}user_roles and the keys of
 // usermeta that begin with it.
 //
-// Values of binary columns (0x…, _binary '…') stay as they are.
+// Only columns of text are rewritten, so that an ENUM keeps values that it has. Values of
+// binary columns (0x…, _binary '…') stay as they are, and so do those that would outgrow
+// their column: the server would cut them off without a word. They count as left.
 type Filter struct {
 	Rewriter *Rewriter // nil: values stay as they are
 	// Prefix is the table prefix, old and new; both empty or the same: it stays.
@@ -34,8 +36,10 @@ type Filter struct {
 type Stats struct {
 	Tables     []TableStats `json:"tables"` // in the order of the dump, under their new names
 	Statements int64        `json:"statements"`
-	BrokenLeft int64        `json:"broken_left"` // matches where a serialized length could not be kept true: left as they are
-	Complete   bool         `json:"complete"`    // the dump has its closing line
+	// BrokenLeft are matches that were left as they are: where a serialized length could not
+	// be kept true, or the column has no room.
+	BrokenLeft int64 `json:"broken_left"`
+	Complete   bool  `json:"complete"` // the dump has its closing line
 }
 
 // TableStats is what was seen of one table. Views are none.
@@ -60,7 +64,7 @@ const (
 func (f Filter) Copy(dst io.Writer, src io.Reader) (Stats, error) {
 	c := &copying{
 		Filter: f, in: window{src: src}, out: bufio.NewWriterSize(dst, 64<<10), delimiter: []byte(";"),
-		columns: map[string][]string{}, known: map[string]bool{}, tables: map[string]int{},
+		columns: map[string][]column{}, known: map[string]bool{}, tables: map[string]int{},
 	}
 	if f.Rewriter == nil {
 		c.Rewriter = New(nil)
@@ -86,7 +90,7 @@ type copying struct {
 	stats     Stats
 	left      int64
 
-	columns map[string][]string // of tables seen, by their names in the dump
+	columns map[string][]column // of tables seen, by their names in the dump
 	known   map[string]bool     // tables, views and sequences, the same
 	tables  map[string]int      // index into stats.Tables, the same
 

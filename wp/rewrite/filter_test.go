@@ -100,6 +100,18 @@ func TestRowsAreRewrittenAndCounted(t *testing.T) {
 	}
 }
 
+func TestValuesKeepWhatTheirColumnsHold(t *testing.T) {
+	t.Parallel()
+	in := "CREATE TABLE `t` (`e` enum('old.test'), `v` varchar(10) NOT NULL, `w` varchar(17), `y` tinytext, `n` int, KEY (`v`));\n" +
+		"INSERT INTO `t` VALUES ('old.test','old.test','old.test','old.test " + strings.Repeat("é", 120) + "',1);\n" +
+		"INSERT INTO `t` (`w`, `e`) VALUES ('old.test','old.test');\n"
+	want := strings.NewReplacer("'old.test','old.test','old.test','old.test é", "'old.test','old.test','clone.example.org','old.test é", "('old.test','old.test');", "('clone.example.org','old.test');").Replace(in)
+	got, stats := filtered(t, Filter{Rewriter: New(SiteRules(oldSite, newSite))}, in)
+	if got != want || stats.BrokenLeft != 2 || stats.Tables[0].Changed != 2 {
+		t.Errorf("%+v\n%s\nwant\n%s", stats, got, want)
+	}
+}
+
 func TestWhatDoesNotBelongInADumpIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -14,8 +15,9 @@ type rows struct {
 	table   string
 	skip    bool
 	stats   *TableStats
-	guid    int // column that is not rewritten, -1 for none
-	key     int // column that the prefix stands in, -1 for none
+	columns []column // nil: not known
+	guid    int      // column that is not rewritten, -1 for none
+	key     int      // column that the prefix stands in, -1 for none
 	rekey   func(string) string
 	flushed int   // b[:flushed] has been written
 	hits    []int // where each of the rewriter's anchors is found next
@@ -77,18 +79,14 @@ func (c *copying) insertInto(p *parsed, end int) (*rows, error) {
 	}
 	columns := c.columns[table]
 	if p.is(i+2, "(") {
-		columns = nil
-		for n := i + 3; n < len(p.words) && !p.is(n, ")"); n++ {
-			if p.isName(n) {
-				columns = append(columns, unquoteName(p.text(n)))
-			}
-		}
+		columns = p.listed(i+3, columns)
 	}
 	r := &rows{copying: c, table: table, skip: skip, guid: -1, key: -1, hits: make([]int, len(c.Rewriter.anchors))}
 	for n := range r.hits {
 		r.hits[n] = -1
 	}
-	r.choose(columns)
+	r.columns = columns
+	r.choose()
 	if !skip {
 		index, seen := c.tables[table]
 		if !seen {
@@ -105,12 +103,27 @@ func (c *copying) insertInto(p *parsed, end int) (*rows, error) {
 	return r, nil
 }
 
+// listed are the columns that an INSERT names itself, beginning at token i.
+func (p *parsed) listed(i int, known []column) (columns []column) {
+	for ; i < len(p.words) && !p.is(i, ")"); i++ {
+		if !p.isName(i) {
+			continue
+		}
+		c := column{name: unquoteName(p.text(i)), text: true}
+		if n := slices.IndexFunc(known, func(k column) bool { return k.name == c.name }); n >= 0 {
+			c = known[n]
+		}
+		columns = append(columns, c)
+	}
+	return columns
+}
+
 // choose finds the columns that are treated in their own way.
-func (r *rows) choose(columns []string) {
+func (r *rows) choose() {
 	old := r.Prefix[0]
 	below, ours := strings.CutPrefix(r.table, old)
-	for i, column := range columns {
-		switch {
+	for i, c := range r.columns {
+		switch column := c.name; {
 		case column == "guid" && strings.HasSuffix(r.table, "posts") && !r.GUID:
 			r.guid = i
 		case !ours || old == r.Prefix[1]:
@@ -262,6 +275,10 @@ func (r *rows) literal(at, end, column int) error {
 	if r.skip || column != r.key && (column == r.guid || !r.hit(at, end)) {
 		return nil
 	}
+	into := columnOrText(r.columns, column)
+	if !into.text {
+		return nil
+	}
 	b := r.in.b()
 	r.text = unescape(r.text[:0], b[at+1:end-1], b[at], true)
 	run := run{w: r.Rewriter}
@@ -272,6 +289,10 @@ func (r *rows) literal(at, end, column int) error {
 	text = run.text(text, 0)
 	r.left += int64(run.left)
 	if bytes.Equal(text, r.text) {
+		return nil
+	}
+	if !into.fits(text) {
+		r.left += int64(max(run.changed, 1))
 		return nil
 	}
 	r.stats.Changed++
@@ -285,6 +306,13 @@ func (r *rows) literal(at, end, column int) error {
 	r.flushed = end
 	_, err := r.out.Write(r.escaped)
 	return err
+}
+
+func columnOrText(columns []column, i int) column {
+	if i < len(columns) {
+		return columns[i]
+	}
+	return column{text: true}
 }
 
 // hit says whether an anchor of the rewriter is in b[at:end]. Each stretch of the window is
