@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/wispanel/wptk/wp"
 )
@@ -27,6 +28,7 @@ type CoreResult struct {
 	Leftover     string            `json:"leftover,omitempty" doc:"A directory of the domain with old files that do not belong to the account, which could not remove them."`
 	SiteUp       bool              `json:"site_up" doc:"WordPress comes up with the site's plugins and theme."`
 	Reason       string            `json:"reason,omitempty" doc:"Why it does not come up, as it did not before."`
+	Safe         *SafeReport       `json:"safe,omitempty" doc:"Of a safe update: what was looked at, and what the snapshot was."`
 }
 
 // CorePreview is the result of a dry run.
@@ -75,6 +77,19 @@ func (c *coreChange) translate(ctx context.Context) error {
 	if err != nil || state.LanguageDir == "" || !filepath.IsLocal(rel) {
 		return nil // no translations, or none of this site's own
 	}
+	if c.guard.on && len(state.Languages) > 0 {
+		kept, err := c.Host.Files.Keep(ctx, site, state.LanguageDir, c.wordsStage())
+		if err != nil {
+			return fmt.Errorf("keeping the translations: %w", err)
+		}
+		if kept == wp.KeptLink {
+			c.logf("The translations are links to somewhere else, and are kept as they are.")
+			return nil
+		}
+		if err := c.Set(keyCoreWordsDir, state.LanguageDir); err != nil {
+			return err
+		}
+	}
 	done := map[string]string{}
 	for _, locale := range state.Languages {
 		tree, err := c.tree(ctx, p, locale)
@@ -97,10 +112,36 @@ func (c *coreChange) translate(ctx context.Context) error {
 	return c.Set(keyCoreWords, string(b))
 }
 
+// wordsStage is beside the stage of the core, which SwapCore has to itself.
+func (c *coreChange) wordsStage() string { return wp.StageName(c.Op.ID + "-words") }
+
+// dropWords puts back the translations that a safe update has kept, also when it died before
+// it could say where they were: that is known from the site then.
+func (c *coreChange) dropWords(ctx context.Context) error {
+	if errors.Is(c.Missing, wp.ErrNoDomain) || !c.guard.on {
+		return nil
+	}
+	site, err := c.existing()
+	if err != nil {
+		return err
+	}
+	if dir := c.Get(keyCoreWordsDir); dir != "" {
+		if err := c.Host.Files.PutBack(ctx, site, dir, c.wordsStage()); err != nil {
+			return err
+		}
+	}
+	return c.Host.Files.Remove(ctx, site, c.wordsStage())
+}
+
 func (c *coreChange) upgradeTables(ctx context.Context) error {
 	site, p, err := c.site()
 	if err != nil {
 		return err
+	}
+	if !p.Idle {
+		if err := c.guard.touch(ctx); err != nil {
+			return err
+		}
 	}
 	up, err := c.Host.CLI.UpgradeTables(ctx, site)
 	switch {
@@ -129,7 +170,7 @@ func (c *coreChange) verify(ctx context.Context) error {
 		return lookError(fmt.Errorf("looking at install: %w", err))
 	}
 	if !sameVersion(found.Version, p.To) {
-		return coreBad(fmt.Errorf("version is %q", found.Version), "The new files are not in place.")
+		return c.bad(fmt.Errorf("version is %q", found.Version), "The new files are not in place.")
 	}
 	if !p.Up {
 		return nil
@@ -139,9 +180,11 @@ func (c *coreChange) verify(ctx context.Context) error {
 	case err != nil && (ctx.Err() != nil || errors.Is(err, wp.ErrDatabaseConnection)):
 		return err
 	case err != nil:
-		return coreBad(err, "WordPress does not come up with the new files.")
+		return c.bad(err, "WordPress does not come up with the new files.")
 	case state.DBVersion != state.DBVersionWanted:
-		return coreBad(fmt.Errorf("tables are at %d of %d", state.DBVersion, state.DBVersionWanted), "The tables are not of the new version.")
+		return c.bad(fmt.Errorf("tables are at %d of %d", state.DBVersion, state.DBVersionWanted), "The tables are not of the new version.")
+	case c.guard.on:
+		return nil // the probe loads everything
 	}
 	return c.broken(ctx, site, p, nil)
 }
@@ -154,13 +197,16 @@ func (c *coreChange) broken(ctx context.Context, site wp.Site, p corePlan, cause
 	case err != nil:
 		return err
 	case !health.Up:
-		return &badEffect{coreBad(errors.Join(cause, errors.New(health.Reason)),
+		return &badEffect{c.bad(errors.Join(cause, errors.New(health.Reason)),
 			"The site came up before, and does not with WordPress "+p.To+": "+health.Reason+".")}
 	}
 	return cause
 }
 
-func coreBad(err error, message string) error {
+func (c *coreChange) bad(err error, message string) error {
+	if c.guard.on {
+		return c.guard.broke(err, strings.TrimSuffix(message, "."))
+	}
 	return Permanent(err, Failure{Code: CodeVerifyFailed, Message: message,
 		Hint: "The old files are back in place; the tables stay as the new version has made them, with which the old one works. " +
 			"Update the plugins and the theme first, then try again."})
@@ -171,42 +217,52 @@ func (c *coreChange) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.guard.open(ctx); err != nil {
+		return err
+	}
 	result := CoreResult{From: p.From, To: p.To, Changed: p.Files, SiteUp: p.Up, Reason: p.Reason}
 	result.DBVersion, _ = strconv.Atoi(c.Get(keyCoreDB)) // "" when nobody could tell
 	if p.Files {
-		switch err := c.Host.Files.DropCore(ctx, site, c.stage()); {
-		case errors.Is(err, fs.ErrPermission): // some are somebody else's; the site itself is fine
-			c.logf("Not all old files could be removed; what is left is in %s.", c.stage())
-			result.Leftover = c.stage()
-		case err != nil:
-			return fmt.Errorf("removing old files: %w", err)
-		}
-		after, err := c.compare(ctx, site, p.To, p.To)
-		if err != nil {
+		if err := c.settleFiles(ctx, site, p, &result); err != nil {
 			return err
 		}
-		result.Before, result.After = &p.Before, &after
-		if err := c.recallJSON(keyCoreLeft, &result.Left); err != nil {
-			return err
-		}
-		if err := c.recallJSON(keyCoreWords, &result.Translations); err != nil {
-			return err
-		}
-		if !p.Up { // it may have been these files
-			if health, err := c.Host.Probe(ctx, site); err == nil {
-				result.SiteUp, result.Reason = health.Up, health.Reason
-			}
-		}
+	}
+	if err := c.guard.forget(ctx); err != nil {
+		return err
+	}
+	if result.Safe, err = c.guard.report(); err != nil {
+		return err
 	}
 	return c.SetResult(result)
 }
 
-func (c *coreChange) recallJSON(key string, into any) error {
-	if c.Get(key) == "" {
-		return nil
+// settleFiles removes the old files, and tells what there is now.
+func (c *coreChange) settleFiles(ctx context.Context, site wp.Site, p corePlan, result *CoreResult) error {
+	if c.guard.on {
+		if err := c.Host.Files.Remove(ctx, site, c.wordsStage()); err != nil {
+			return err
+		}
 	}
-	if err := json.Unmarshal([]byte(c.Get(key)), into); err != nil {
-		return fmt.Errorf("reading %s: %w", key, err)
+	switch err := c.Host.Files.DropCore(ctx, site, c.stage()); {
+	case errors.Is(err, fs.ErrPermission): // some are somebody else's; the site itself is fine
+		c.logf("Not all old files could be removed; what is left is in %s.", c.stage())
+		result.Leftover = c.stage()
+	case err != nil:
+		return fmt.Errorf("removing old files: %w", err)
+	}
+	after, err := c.compare(ctx, site, p.To, p.To)
+	if err != nil {
+		return err
+	}
+	result.Before, result.After = &p.Before, &after
+	err = errors.Join(c.recallJSON(keyCoreLeft, &result.Left), c.recallJSON(keyCoreWords, &result.Translations))
+	if err != nil {
+		return err
+	}
+	if !p.Up { // it may have been these files
+		if health, err := c.Host.Probe(ctx, site); err == nil {
+			result.SiteUp, result.Reason = health.Up, health.Reason
+		}
 	}
 	return nil
 }

@@ -26,6 +26,9 @@ type coreChange struct {
 	again  bool // the same version too
 	clean  bool // files that are no part of WordPress do not stay in its directories
 	dryRun bool
+	safe   bool // with snapshot, probe and rollback
+
+	guard *safeguard
 }
 
 // corePlan is what the op has found and decided, kept for every attempt.
@@ -35,7 +38,8 @@ type corePlan struct {
 	URL    string `json:"url"` // that the install has given itself
 	Up     bool   `json:"up"`  // it came up before
 	Reason string `json:"reason,omitempty"`
-	Files  bool   `json:"files"` // they have to be exchanged
+	Files  bool   `json:"files"`          // they have to be exchanged
+	Idle   bool   `json:"idle,omitempty"` // nor have the tables to be upgraded
 
 	Before coreFiles `json:"before"`
 }
@@ -53,10 +57,11 @@ type coreFiles struct {
 }
 
 const (
-	keyCorePlan  = "core_plan"
-	keyCoreLeft  = "core_left"
-	keyCoreWords = "core_translations"
-	keyCoreDB    = "core_db"
+	keyCorePlan     = "core_plan"
+	keyCoreLeft     = "core_left"
+	keyCoreWords    = "core_translations"
+	keyCoreWordsDir = "core_translations_dir"
+	keyCoreDB       = "core_db"
 
 	maxListed = 50
 )
@@ -65,16 +70,24 @@ func (c *coreChange) steps() []Step {
 	if c.dryRun {
 		return []Step{{Name: "plan", Message: "Comparing the files", Do: c.preview}}
 	}
+	c.guard = c.guarded(c.safe, keyCorePlan)
+	c.guard.idle = func() (bool, error) { p, err := c.plan(); return p.Idle, err }
+	c.guard.tellBack = c.tellBack
 	same := func(context.Context) (bool, error) { p, err := c.plan(); return !p.Files, err }
-	return []Step{
+	steps := []Step{
 		{Name: "plan", Message: "Comparing the files", Weight: 15, Do: c.decide},
+		c.guard.baseline(),
 		{Name: "stage", Message: "Copying the new files", Weight: 40, Check: same, Do: c.stageFiles, Undo: c.dropStage},
+		c.guard.closing(),
+		c.guard.snapshot(c.kept),
 		{Name: "swap", Message: "Putting the new files in place", Weight: 5, Check: same, Do: c.swap, Undo: c.swapBack},
-		{Name: "translations", Message: "Bringing the translations along", Weight: 5, Check: same, Do: c.translate},
+		{Name: "translations", Message: "Bringing the translations along", Weight: 5, Check: same, Do: c.translate, Undo: c.dropWords},
 		{Name: "tables", Message: "Upgrading the database", Weight: 15, Do: c.upgradeTables},
 		{Name: "verify", Message: "Checking the site", Weight: 15, Verify: c.verify},
+		c.guard.probe(),
 		{Name: "finish", Message: "Removing the old files", Weight: 5, Commit: true, Do: c.finish},
 	}
+	return c.guard.only(steps)
 }
 
 func (c *coreChange) plan() (corePlan, error) {
@@ -105,6 +118,9 @@ func (c *coreChange) decide(ctx context.Context) error {
 	_, err := c.Recall(keyCorePlan, func() (string, error) {
 		p, err := c.look(ctx)
 		if err != nil {
+			return "", err
+		}
+		if err := c.startGuard(ctx, p); err != nil {
 			return "", err
 		}
 		b, err := json.Marshal(p)
@@ -142,8 +158,17 @@ func (c *coreChange) look(ctx context.Context) (corePlan, error) {
 	p.Up, p.Reason = health.Up, health.Reason
 	if p.Files {
 		p.Before, err = c.compare(ctx, site, p.From, p.To)
+		return p, err
 	}
-	return p, err
+	if !c.safe {
+		return p, nil
+	}
+	state, err := c.Host.CLI.CoreState(ctx, site)
+	if err != nil && ctx.Err() != nil {
+		return p, err
+	}
+	p.Idle = err == nil && state.DBVersion == state.DBVersionWanted
+	return p, nil
 }
 
 var shutFailure = Failure{Code: CodePermission, Message: "The account may not enter the directory of the site.",
@@ -320,6 +345,9 @@ func (c *coreChange) dropStage(ctx context.Context) error {
 func (c *coreChange) swap(ctx context.Context) error {
 	site, p, err := c.site()
 	if err != nil {
+		return err
+	}
+	if err := c.guard.touch(ctx); err != nil {
 		return err
 	}
 	tree, err := c.tree(ctx, p, "")

@@ -63,6 +63,9 @@ func (o *order) has(name string) bool {
 	return err == nil
 }
 
+// unsafely is the safe of an update as it was before there were safe ones.
+func unsafely() *bool { return new(bool) }
+
 // mustBeTidy checks that no stage is left beside the docroot.
 func (o *order) mustBeTidy() {
 	o.t.Helper()
@@ -122,7 +125,7 @@ func TestCoreIsChangedWholeOrNotAtAll(t *testing.T) {
 
 func (o *order) dryUpdate() {
 	var preview CorePreview
-	must(o.t, json.Unmarshal(o.change(&CoreUpdate{Version: "6.5", DryRun: true}).mustEnd(Succeeded).Result, &preview))
+	must(o.t, json.Unmarshal(o.change(&CoreUpdate{Version: "6.5", DryRun: true, Safe: unsafely()}).mustEnd(Succeeded).Result, &preview))
 	if w := preview.Would; !preview.DryRun || w.From != "6.2.6" || w.To != "6.5.5" || !w.Files || !w.SiteUp || w.Before.Unexpected != 2 || w.Before.Modified != 0 {
 		o.t.Errorf("%+v", preview)
 	}
@@ -141,7 +144,7 @@ func (o *order) mustRun(version string) wp.CoreState {
 }
 
 func (o *order) cancelUpdate() {
-	up := o.change(&CoreUpdate{Version: "6.5.5"})
+	up := o.change(&CoreUpdate{Version: "6.5.5", Safe: unsafely()})
 	cancelled := make(chan struct{})
 	var once sync.Once
 	up.cfg.Cancelled = cancelled
@@ -157,7 +160,7 @@ func (o *order) cancelUpdate() {
 func (o *order) breakingUpdate() {
 	const plugin = "wp-content/mu-plugins/old.php"
 	o.put(plugin, `<?php if ( version_compare( $GLOBALS['wp_version'], '6.4', '>' ) ) { wptk_function_that_is_gone(); }`)
-	out := o.change(&CoreUpdate{Version: "6.5.5"}).mustEnd(RolledBack)
+	out := o.change(&CoreUpdate{Version: "6.5.5", Safe: unsafely()}).mustEnd(RolledBack)
 	if out.Error.Code != CodeVerifyFailed || !strings.Contains(out.Error.Message, "must-use old") || out.Error.Hint == "" {
 		o.t.Errorf("%+v", out.Error)
 	}
@@ -169,7 +172,7 @@ func (o *order) dyingUpdates() {
 	words := []string{"kept", "updated"}
 	for i, version := range []string{"6.5.5", "7.1.1"} {
 		before := o.running().DBVersion
-		up := o.change(&CoreUpdate{Version: version})
+		up := o.change(&CoreUpdate{Version: version, Safe: unsafely()})
 		r := &reaper{order: up, share: i, shares: 2, after: i == 1, seen: map[string]bool{}}
 		up.fail = r.entry
 		out, err := r.live()
@@ -190,19 +193,19 @@ func (o *order) dyingUpdates() {
 }
 
 func (o *order) needlessUpdate() {
-	if r := o.coreResult(o.change(&CoreUpdate{}).mustEnd(Succeeded)); r.Changed || r.From != "7.1.1" || r.Before != nil {
+	if r := o.coreResult(o.change(&CoreUpdate{Safe: unsafely()}).mustEnd(Succeeded)); r.Changed || r.From != "7.1.1" || r.Before != nil {
 		o.t.Errorf("%+v", r)
 	}
 }
 
 func (o *order) downgrade() {
-	if out := o.change(&CoreUpdate{Version: "6.5.5"}).mustEnd(Failed); out.Error.Code != CodeDowngrade {
+	if out := o.change(&CoreUpdate{Version: "6.5.5", Safe: unsafely()}).mustEnd(Failed); out.Error.Code != CodeDowngrade {
 		o.t.Errorf("%+v", out.Error)
 	}
 	o.mustRun("7.1.1")
-	o.change(&CoreUpdate{Version: "6.5.5", Force: true}).mustEnd(Succeeded)
+	o.change(&CoreUpdate{Version: "6.5.5", Force: true, Safe: unsafely()}).mustEnd(Succeeded)
 	o.mustRun("6.5.5")
-	if r := o.coreResult(o.change(&CoreUpdate{MinorOnly: true}).mustEnd(Succeeded)); r.Changed {
+	if r := o.coreResult(o.change(&CoreUpdate{MinorOnly: true, Safe: unsafely()}).mustEnd(Succeeded)); r.Changed {
 		o.t.Errorf("%+v", r)
 	}
 }
@@ -246,7 +249,7 @@ func TestTablesOfEverySiteOfANetworkAreUpgraded(t *testing.T) {
 	}
 } );`)
 	o.running()
-	o.change(&CoreUpdate{Version: "6.5.5"}).mustEnd(Succeeded)
+	o.change(&CoreUpdate{Version: "6.5.5", Safe: unsafely()}).mustEnd(Succeeded)
 	state := o.mustRun("6.5.5")
 	site, err := n.host.Layout.Find("netty", "network.test", "public_html")
 	must(t, err)

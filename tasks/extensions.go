@@ -220,7 +220,8 @@ type ExtensionResult struct {
 	Failed    int             `json:"failed"`
 	Skipped   int             `json:"skipped"`
 	// ActiveTheme is of themes only.
-	ActiveTheme string `json:"active_theme,omitempty"`
+	ActiveTheme string      `json:"active_theme,omitempty"`
+	Safe        *SafeReport `json:"safe,omitempty" doc:"Of a safe update: what was looked at, and what the snapshot was."`
 }
 
 // ExtensionPreview is the result of a dry run.

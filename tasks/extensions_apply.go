@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/wispanel/wptk/wp"
 )
@@ -18,6 +19,9 @@ func (x *extensionOp) apply(ctx context.Context) error {
 	for i, c := range x.plan.Items {
 		if c.Status != "" || x.dryRun {
 			continue
+		}
+		if err := x.guard.touch(ctx); err != nil {
+			return err
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -49,6 +53,10 @@ func (x *extensionOp) one(ctx context.Context, c itemChange) (itemChange, error)
 	}
 	if !ownFault(ctx, err) {
 		return c, err
+	}
+	var bad *badEffect
+	if x.guard.on && errors.As(err, &bad) {
+		return c, x.guard.broke(err, c.Slug+": "+x.health.Reason)
 	}
 	f := x.failureOf(err)
 	x.logf("%s: %s", c.Slug, f.Message)
@@ -236,13 +244,31 @@ func (x *extensionOp) undo(ctx context.Context) error {
 				begun = append(begun, c)
 			}
 		}
-		if len(begun) > 0 {
-			if err := x.revert(ctx, begun...); err != nil {
+		if err := x.takeBack(ctx, begun); err != nil {
+			return err
+		}
+	}
+	return x.Host.Files.Remove(ctx, x.site, x.stash())
+}
+
+// takeBack makes items what they were. What a safe update has done to the tables is taken back
+// with them, so that of an item only its files are left, for which no PHP is needed.
+func (x *extensionOp) takeBack(ctx context.Context, items []itemChange) error {
+	if len(items) == 0 {
+		return nil
+	}
+	if !x.guard.on {
+		return x.revert(ctx, items...)
+	}
+	for _, c := range slices.Backward(items) {
+		if c.Unpack || c.Remove {
+			if err := x.Host.Files.PutBack(ctx, x.site, c.Path, x.stash()); err != nil {
 				return err
 			}
 		}
 	}
-	return x.Host.Files.Remove(ctx, x.site, x.stash())
+	x.guard.changed = time.Now()
+	return nil
 }
 
 // conclude makes the result. It is the last moment at which the op can fail.
@@ -264,13 +290,16 @@ func (x *extensionOp) conclude(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if result.Safe, err = x.guard.report(); err != nil {
+		return err
+	}
 	if result.Failed > 0 {
 		return errors.Join(x.keepPart(result), x.whole(result))
 	}
 	if err := x.SetResult(result); err != nil {
 		return err
 	}
-	if !x.plan.Health.Up && !x.health.Up && result.Succeeded > 0 {
+	if !x.guard.on && !x.plan.Health.Up && !x.health.Up && result.Succeeded > 0 {
 		return Unconfirmable(errors.New(x.health.Reason), stillBroken(x.health))
 	}
 	return nil
@@ -320,10 +349,25 @@ func resultOf(items []itemChange) ExtensionResult {
 	return r
 }
 
-// finish throws away what was kept.
+// finish opens the site and throws away what was kept.
 func (x *extensionOp) finish(ctx context.Context) error {
 	if err := x.load(); err != nil {
 		return err
 	}
-	return x.Host.Files.Remove(ctx, x.site, x.stash())
+	if err := x.guard.open(ctx); err != nil {
+		return err
+	}
+	if err := errors.Join(x.Host.Files.Remove(ctx, x.site, x.stash()), x.guard.forget(ctx)); err != nil {
+		return err
+	}
+	report, err := x.guard.report()
+	if err != nil || report == nil {
+		return err
+	}
+	var result ExtensionResult
+	if err := x.recallJSON(resultKey, &result); err != nil {
+		return err
+	}
+	result.Safe = report
+	return x.SetResult(result)
 }

@@ -218,13 +218,13 @@ func (s shop) pluginLife(t *testing.T) {
 	}
 	s.mustHave(t, "steady", "1.0 active")
 	// The newest breaks the site, and is not left there.
-	out, items := s.ends(t, RolledBack, "plugin.update", `{"plugin":"steady/steady.php"}`)
+	out, items := s.ends(t, RolledBack, "plugin.update", `{"plugin":"steady/steady.php","safe":false}`)
 	if out.Error.Code != CodeSiteBroken || !strings.Contains(out.Error.Message, "no_such_function") || items["steady"].To != "1.0" {
 		t.Errorf("%+v %+v", out.Error, items)
 	}
 	s.mustHave(t, "steady", "1.0 active")
 	s.mustBeUp(t)
-	_, items = s.ends(t, Succeeded, "plugin.update", `{"plugin":["steady@1.1"]}`)
+	_, items = s.ends(t, Succeeded, "plugin.update", `{"plugin":["steady@1.1"],"safe":false}`)
 	if got := items["steady"]; got.From != "1.0" || got.To != "1.1" || !got.Active {
 		t.Errorf("%+v", got)
 	}
@@ -276,7 +276,7 @@ func (s shop) lists(t *testing.T) {
 		t.Errorf("%+v", preview)
 	}
 	s.mustHave(t, "steady", "1.1 active")
-	out, items = s.ends(t, RolledBack, "plugin.update", `{"all":true}`) // for steady 2.0
+	out, items = s.ends(t, RolledBack, "plugin.update", `{"all":true,"safe":false}`) // for steady 2.0
 	// What WordPress brought along is not in this package source.
 	if answerOf[ExtensionResult](t, out).Skipped == 0 || items["hello-dolly"].Status != ItemUnchanged || items["steady"].Status != ItemFailed {
 		t.Errorf("%+v", items)
@@ -306,7 +306,7 @@ func (s shop) deletions(t *testing.T) {
 	link := filepath.Join(s.docroot(), "wp-content/plugins/linked")
 	must(t, os.Symlink(outside, link))
 	s.parts.plugin("linked", "1.1", "")
-	if out, _ := s.ends(t, Failed, "plugin.update", `{"plugin":"linked"}`); out.Error.Code != CodeLinked {
+	if out, _ := s.ends(t, Failed, "plugin.update", `{"plugin":"linked","safe":false}`); out.Error.Code != CodeLinked {
 		t.Errorf("%+v", out.Error)
 	}
 	s.ends(t, Succeeded, "plugin.delete", `{"plugin":"linked"}`)
@@ -328,10 +328,10 @@ func (s shop) themeLife(t *testing.T) {
 	}
 	s.ends(t, Succeeded, "theme.activate", `{"theme":"plain"}`)
 	s.mustHave(t, "plain", "1.0 active")
-	s.ends(t, Succeeded, "theme.update", `{"theme":"plain"}`)
+	s.ends(t, Succeeded, "theme.update", `{"theme":"plain","safe":false}`)
 	s.mustHave(t, "plain", "1.1 active")
 	s.parts.theme("plain", "1.2", fatal)
-	if out, _ := s.ends(t, RolledBack, "theme.update", `{"theme":"plain"}`); out.Error.Code != CodeSiteBroken {
+	if out, _ := s.ends(t, RolledBack, "theme.update", `{"theme":"plain","safe":false}`); out.Error.Code != CodeSiteBroken {
 		t.Errorf("%+v", out.Error)
 	}
 	s.mustHave(t, "plain", "1.1 active")
@@ -341,7 +341,7 @@ func (s shop) themeLife(t *testing.T) {
 	}
 	s.ends(t, Succeeded, "theme.install", `{"theme":"twentytwentythree","version":"1.1","activate":true}`)
 	s.mustHave(t, "twentytwentythree", "1.1 active")
-	s.ends(t, Succeeded, "theme.update", `{"theme":"twentytwentythree"}`)
+	s.ends(t, Succeeded, "theme.update", `{"theme":"twentytwentythree","safe":false}`)
 	s.mustHave(t, "twentytwentythree", "1.2 active")
 	s.ends(t, Succeeded, "theme.delete", `{"theme":["cracked","plain"]}`)
 	s.mustHave(t, "cracked", "")
@@ -377,7 +377,7 @@ func (s shop) deaths(t *testing.T) {
 		state               State
 		after               bool
 	}{
-		{"plugin.update", `{"plugin":["steady@1.1"]}`, "1.1 active", Succeeded, true},
+		{"plugin.update", `{"plugin":["steady@1.1"],"safe":false}`, "1.1 active", Succeeded, true},
 		{"plugin.delete", `{"plugin":["steady"],"deactivate":true}`, "", Succeeded, false},
 	} {
 		o := s.then(t, c.kind, c.payload)
@@ -400,7 +400,7 @@ func TestPluginsOfANetwork(t *testing.T) {
 	s := newShop(t, "nell", Install{Version: "6.2", Multisite: Subdirectories})
 	s.ends(t, Succeeded, "plugin.install", `{"plugin":["hello-dolly","steady@1.0"],"activate":true,"network":true}`)
 	s.mustHave(t, "steady", "1.0 active-network")
-	s.ends(t, RolledBack, "plugin.update", `{"plugin":"steady"}`)
+	s.ends(t, RolledBack, "plugin.update", `{"plugin":"steady","safe":false}`)
 	s.mustHave(t, "steady", "1.0 active-network")
 	s.ends(t, Succeeded, "plugin.deactivate", `{"all":true}`)
 	s.mustHave(t, "hello-dolly", "1.7.2 inactive")

@@ -65,6 +65,7 @@ type extensionOp struct {
 	*Run
 	selection
 	dryRun bool
+	safe   bool                  // with snapshot, probe and rollback of the whole
 	doing  string                // "Updating", before a slug
 	every  func(a wp.Addon) bool // which ones all stands for
 	decide decider
@@ -73,6 +74,7 @@ type extensionOp struct {
 	health wp.Health      // at the same time
 	site   wp.Site
 	plan   *extensionPlan
+	guard  *safeguard
 }
 
 const (
@@ -81,12 +83,18 @@ const (
 )
 
 func (x *extensionOp) steps() []Step {
-	return []Step{
+	x.guard = x.guarded(x.safe && !x.dryRun, keyPlan)
+	x.guard.idle, x.guard.tellBack = x.idle, x.tellBack
+	return x.guard.only([]Step{
 		{Name: "plan", Message: "Looking at the site", Weight: 15, Do: x.prepare},
+		x.guard.baseline(),
+		x.guard.closing(),
+		x.guard.snapshot(x.kept),
 		{Name: "apply", Message: x.doing + " " + x.family.word + "s", Weight: 80, Do: x.apply, Undo: x.undo},
+		x.guard.probe(),
 		{Name: "result", Message: "Checking the site", Weight: 10, Do: x.conclude},
 		{Name: "finish", Message: "Finishing", Weight: 2, Commit: true, Do: x.finish},
-	}
+	})
 }
 
 // prepare decides about every item, fetches what is needed, and changes nothing.
@@ -116,6 +124,15 @@ func (x *extensionOp) prepare(ctx context.Context) error {
 			return err
 		}
 		p.Items = append(p.Items, c)
+	}
+	if !p.idle() {
+		if err := x.guard.start(ctx, site); err != nil {
+			return err
+		}
+	} else if x.guard.on {
+		if err := x.Set(keySafe, nothingToGuard); err != nil {
+			return err
+		}
 	}
 	return x.save(p)
 }

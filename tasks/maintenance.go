@@ -223,8 +223,9 @@ func (c *closer) restore(ctx context.Context) error {
 	return c.Host.Files.WriteFile(ctx, site, wp.MaintenanceFile, before.Content, 0o644)
 }
 
-func (c *closer) markerBefore() wp.MaintenanceMark {
-	kind, content, _ := strings.Cut(c.Get(keyMarkerBefore), ":")
+// markerBefore is what Recall has kept of the marker that this op has replaced.
+func (r *Run) markerBefore() wp.MaintenanceMark {
+	kind, content, _ := strings.Cut(r.Get(keyMarkerBefore), ":")
 	text, err := base64.StdEncoding.DecodeString(content)
 	if err != nil {
 		return wp.MaintenanceMark{}

@@ -29,6 +29,8 @@ type node struct {
 	home string // accounts are below it
 	sql  *sql.DB
 	cli  wp.CLIConfig
+
+	catalog Catalog
 }
 
 func newNode(t *testing.T) *node {
@@ -45,6 +47,8 @@ func newNode(t *testing.T) *node {
 	n.host.Packages, err = wp.OpenPackages(cache, wptest.Dir(t))
 	must(t, err)
 	n.host.CLI, err = wp.NewCLI(n.cli)
+	must(t, err)
+	n.host.Snapshots, err = wp.OpenSnapshots(t.TempDir())
 	must(t, err)
 	return n
 }
@@ -172,7 +176,7 @@ func (o *order) attempt() (Outcome, error) {
 	cfg.Op.Attempt++
 	o.cfg.Op = cfg.Op
 	ref := o.op.Site
-	cfg.Run = &Run{Op: cfg.Op, Host: o.node.host, Open: openForTest, Log: o.logLine}
+	cfg.Run = &Run{Op: cfg.Op, Host: o.node.host, Open: openForTest, Log: o.logLine, Catalog: o.node.catalog}
 	cfg.Run.Site, cfg.Run.Missing = o.node.host.Layout.Find(ref.Account, ref.Domain, ref.Path)
 	return Execute(wp.WithRun(o.t.Context(), wp.RunHooks{Log: o.logLine}), cfg)
 }

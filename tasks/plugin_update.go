@@ -9,7 +9,7 @@ import (
 var pluginUpdateSpec = Spec{
 	Kind:     "plugin.update",
 	Class:    Standard,
-	Deadline: 30 * time.Minute,
+	Deadline: time.Hour, // the tables are copied in it
 	New:      func() Task { return new(PluginUpdate) },
 }
 
@@ -19,6 +19,7 @@ type PluginUpdate struct {
 	Plugin  Names  `json:"plugin,omitempty" example:"\"akismet\"" doc:"Slug or list of slugs; a version may follow an @."`
 	All     bool   `json:"all,omitempty" doc:"Every plugin of which the package source has a newer version."`
 	Version string `json:"version,omitempty" maxLength:"40" example:"5.3" doc:"Of the only plugin, and may be older; the newest by default."`
+	Safe    *bool  `json:"safe,omitempty" default:"true" doc:"Copy the tables before, compare the pages of the site afterwards, and take everything back when it is worse. True when left out."`
 	DryRun  bool   `json:"dry_run,omitempty" doc:"Only say what would be done."`
 }
 
@@ -38,7 +39,7 @@ func (p *PluginUpdate) Steps(r *Run) []Step {
 }
 
 func (p *PluginUpdate) op(r *Run) *extensionOp {
-	x := &extensionOp{Run: r, selection: p.selection(), dryRun: p.DryRun, doing: "Updating", decide: decideUpdate}
+	x := &extensionOp{Run: r, selection: p.selection(), dryRun: p.DryRun, safe: asksSafe(p.Safe), doing: "Updating", decide: decideUpdate}
 	x.every = func(wp.Addon) bool { return true }
 	return x
 }

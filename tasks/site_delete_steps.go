@@ -98,22 +98,31 @@ func nestedInstalls(nested []string) error {
 
 // planDatabase looks at the database beside all other installs of the account, any of which
 // may be in it too.
-func (d *deleter) planDatabase(ctx context.Context, site wp.Site, found wp.Found) (wp.DatabasePart, error) {
-	census, err := d.Host.Layout.Census()
+func (r *Run) planDatabase(ctx context.Context, site wp.Site, found wp.Found) (wp.DatabasePart, error) {
+	others, err := r.others(ctx, site)
 	if err != nil {
 		return wp.DatabasePart{}, err
 	}
-	domains := slices.DeleteFunc(census.Domains, func(dir wp.DomainDir) bool { return dir.Account != site.Account })
-	others := d.Host.Files.Scan(ctx, domains)
-	if ctx.Err() != nil {
-		return wp.DatabasePart{}, ctx.Err()
-	}
-	others.Found = slices.DeleteFunc(others.Found, func(f wp.Found) bool { return f.Site.Docroot == site.Docroot })
-	part, err := d.Host.PlanDatabase(ctx, found, others)
+	part, err := r.Host.PlanDatabase(ctx, found, others)
 	if err != nil {
 		return part, fmt.Errorf("looking at database: %w", err)
 	}
 	return part, nil
+}
+
+// others are the other installs of the account.
+func (r *Run) others(ctx context.Context, site wp.Site) (wp.ScanReport, error) {
+	census, err := r.Host.Layout.Census()
+	if err != nil {
+		return wp.ScanReport{}, err
+	}
+	domains := slices.DeleteFunc(census.Domains, func(dir wp.DomainDir) bool { return dir.Account != site.Account })
+	others := r.Host.Files.Scan(ctx, domains)
+	if ctx.Err() != nil {
+		return wp.ScanReport{}, ctx.Err()
+	}
+	others.Found = slices.DeleteFunc(others.Found, func(f wp.Found) bool { return f.Site.Docroot == site.Docroot })
+	return others, nil
 }
 
 // keep writes down how far the deletion is, for the next attempt and for the result.

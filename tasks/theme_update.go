@@ -9,7 +9,7 @@ import (
 var themeUpdateSpec = Spec{
 	Kind:     "theme.update",
 	Class:    Standard,
-	Deadline: 30 * time.Minute,
+	Deadline: time.Hour, // the tables are copied in it
 	New:      func() Task { return new(ThemeUpdate) },
 }
 
@@ -19,6 +19,7 @@ type ThemeUpdate struct {
 	Theme   Names  `json:"theme,omitempty" example:"\"twentytwentyfour\"" doc:"Slug or list of slugs; a version may follow an @."`
 	All     bool   `json:"all,omitempty" doc:"Every theme of which the package source has a newer version."`
 	Version string `json:"version,omitempty" maxLength:"40" example:"1.1" doc:"Of the only theme, and may be older; the newest by default."`
+	Safe    *bool  `json:"safe,omitempty" default:"true" doc:"Copy the tables before, compare the pages of the site afterwards, and take everything back when it is worse. True when left out."`
 	DryRun  bool   `json:"dry_run,omitempty" doc:"Only say what would be done."`
 }
 
@@ -38,7 +39,7 @@ func (p *ThemeUpdate) Steps(r *Run) []Step {
 }
 
 func (p *ThemeUpdate) op(r *Run) *extensionOp {
-	x := &extensionOp{Run: r, selection: p.selection(), dryRun: p.DryRun, doing: "Updating", decide: decideUpdate}
+	x := &extensionOp{Run: r, selection: p.selection(), dryRun: p.DryRun, safe: asksSafe(p.Safe), doing: "Updating", decide: decideUpdate}
 	x.every = func(wp.Addon) bool { return true }
 	return x
 }
