@@ -21,7 +21,7 @@ var specs = []Spec{
 	checksumsVerifySpec,
 	cacheEnableSpec, cacheDisableSpec, cacheFlushSpec, cachePurgeSpec,
 	backupSpec, backupVerifySpec, backupDeleteSpec,
-	maintenanceSpec, searchReplaceSpec, siteDeleteSpec, cloneSpec,
+	maintenanceSpec, searchReplaceSpec, siteDeleteSpec, cloneSpec, restoreSpec,
 	pluginInstallSpec, pluginActivateSpec, pluginDeactivateSpec, pluginUpdateSpec, pluginDeleteSpec,
 	themeInstallSpec, themeActivateSpec, themeDeactivateSpec, themeUpdateSpec, themeDeleteSpec,
 }

@@ -51,15 +51,11 @@ func (o RestoredConfig) Apply(src []byte) ([]byte, error) {
 	return next, nil
 }
 
-// StagedIsInstalled is CoreIsInstalled for a docroot that is not in its place yet. It leaves
-// the object cache alone, which is the present site's.
-func (c *CLI) StagedIsInstalled(ctx context.Context, site Site) (bool, error) {
-	cmd := coreIsInstalled().loading("staged.php")
-	res, err := c.Run(ctx, site, cmd)
-	if err != nil {
-		return false, err
-	}
-	return parseIsInstalled(cmd, res)
+// ProbeStaged is Probe for a docroot that is not in its place yet. It leaves the object cache
+// alone, which is the present site's.
+func (h *Host) ProbeStaged(ctx context.Context, site Site) (Health, error) {
+	_, err := h.CLI.must(ctx, site, siteBoot().loading("staged.php"))
+	return healthOf(ctx, site, err)
 }
 
 // LeaveDatabase removes what an install has in a database that it uses no more, with the

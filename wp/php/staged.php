@@ -18,3 +18,5 @@ WP_CLI::add_wp_hook(
 		return false;
 	}
 );
+
+require_once __DIR__ . '/extensions.php';
