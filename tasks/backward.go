@@ -58,12 +58,17 @@ func (x *execution) undo(ctx context.Context, step Step) error {
 	if x.crashes[flight{MarkUndo, step.Name}] >= maxCrashes {
 		return x.giveUp(step, errors.New("its undo ended the worker"))
 	}
+	release, err := x.turn(ctx, flight{MarkUndo, step.Name})
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := x.append(Entry{Mark: MarkUndo, Step: step.Name}); err != nil {
 		return err
 	}
-	bounded, release := context.WithTimeout(ctx, undoTimeout)
-	defer release()
-	err := x.persist(bounded, step.Name, step.Undo)
+	bounded, cancel := context.WithTimeout(ctx, undoTimeout)
+	defer cancel()
+	err = x.persist(bounded, step.Name, step.Undo)
 	if stop := x.unfinished(err); stop != nil {
 		return stop
 	}

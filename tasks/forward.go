@@ -38,6 +38,11 @@ func (x *execution) enter(ctx context.Context, i int, step Step) error {
 	if x.crashes[flight{MarkBegin, step.Name}] >= maxCrashes {
 		return x.settle(step, Permanent(fmt.Errorf("step %s ended the worker %d times", step.Name, maxCrashes), poisonFailure))
 	}
+	release, err := x.turn(ctx, flight{MarkBegin, step.Name})
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := x.append(Entry{Mark: MarkBegin, Step: step.Name}); err != nil {
 		return err
 	}
@@ -45,7 +50,7 @@ func (x *execution) enter(ctx context.Context, i int, step Step) error {
 	x.show(i, step.Message)
 
 	began := x.Now()
-	err := x.persist(ctx, step.Name, func(ctx context.Context) error { return once(ctx, step) })
+	err = x.persist(ctx, step.Name, func(ctx context.Context) error { return once(ctx, step) })
 	x.Observe(step.Name, x.Now().Sub(began))
 	if err := x.settle(step, err); err != nil {
 		return err

@@ -37,6 +37,11 @@ type ExecuteConfig struct {
 	Observe func(step string, took time.Duration)
 	// Cancelled is closed when the requester wants the op to stop and be undone.
 	Cancelled <-chan struct{}
+	// Turn is asked before every step and every undo, and waits for its turn; release is
+	// called after it. Alone means that no other op of the worker may be in a step
+	// meanwhile: this one was in flight twice when the worker died, and the next death
+	// has to tell whether it is to blame.
+	Turn func(ctx context.Context, alone bool) (release func(), err error)
 	// Stop is closed when the worker drains: the op ends at the next boundary.
 	Stop <-chan struct{}
 	// Now and Wait are the clock. Wait returns early with the context's error.
@@ -120,6 +125,9 @@ func (x *execution) defaults() {
 	}
 	if x.Observe == nil {
 		x.Observe = func(string, time.Duration) {}
+	}
+	if x.Turn == nil {
+		x.Turn = func(context.Context, bool) (func(), error) { return func() {}, nil }
 	}
 	if x.Now == nil {
 		x.Now = time.Now
