@@ -22,6 +22,7 @@ type handler struct {
 	journal   *tasks.FileJournal
 	metrics   *queue.Metrics
 	inventory *inventory
+	turns     *turns
 	log       *slog.Logger
 }
 
@@ -70,6 +71,7 @@ func (h *handler) run(ctx context.Context, op tasks.Op, rec *queue.Recorder) (ta
 		Observe:   func(step string, took time.Duration) { h.metrics.StepEnded(op.Kind, step, took) },
 		Cancelled: rec.Cancelled(),
 		Stop:      rec.Stopping(),
+		Turn:      h.turns.take,
 	})
 	log.Info("attempt ended", "state", outcome.State, "took", time.Since(began), "err", err)
 	if err == nil {

@@ -65,7 +65,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 		return err
 	}
 	w := &worker{cfg: cfg, log: log, reg: reg, node: node, host: host, store: store}
-	return w.serve(ctx, info, &handler{state: state, runs: runs, host: host, journal: journal, metrics: metrics, log: log})
+	return w.serve(ctx, info, &handler{state: state, runs: runs, host: host, journal: journal, metrics: metrics, turns: newTurns(), log: log})
 }
 
 // worker is what serve ties together.
