@@ -182,3 +182,22 @@ func (c *Client) backupBatch(ctx context.Context, index string, f BackupFilter, 
 	page.Next = ""
 	return false, nil
 }
+
+func (n names) backupsListed(node string) string { return n.prefix + "bklisted:" + node }
+
+// BackupsListed reports whether a node has listed what is in its store since Redis is there.
+func (c *Client) BackupsListed(ctx context.Context, node string) (bool, error) {
+	n, err := c.rdb.Exists(ctx, c.names.backupsListed(node)).Result()
+	if err != nil {
+		return false, fmt.Errorf("asking for the list of backups: %w", err)
+	}
+	return n == 1, nil
+}
+
+// SetBackupsListed notes that it has.
+func (c *Client) SetBackupsListed(ctx context.Context, node string) error {
+	if err := c.rdb.Set(ctx, c.names.backupsListed(node), "1", 0).Err(); err != nil {
+		return fmt.Errorf("noting the list of backups: %w", err)
+	}
+	return nil
+}

@@ -41,6 +41,14 @@ type Config struct {
 	NginxReload     string `name:"nginx-reload" help:"Command that has nginx load its configuration." placeholder:"COMMAND"`
 	WebProbe        string `name:"web-probe" help:"The web server's own address; sites are asked there whether they still answer and rules hold." placeholder:"URL"`
 
+	Backups        string `help:"Where backups are kept: an absolute directory, or s3:…, sftp:…, rest:… as restic has them, with a repository for each account below. Empty: the node keeps none." placeholder:"URL"`
+	BackupKeyFile  string `help:"File with the key of the fleet's backups, 32 characters or more. Without it no backup can ever be read again: keep a copy elsewhere." placeholder:"FILE"`
+	BackupEnvFile  string `help:"File with the credentials of the store, as NAME=value lines (AWS_ACCESS_KEY_ID …)." placeholder:"FILE"`
+	Restic         string `help:"restic binary; looked for when empty." placeholder:"FILE"`
+	BackupKeepDays int    `help:"Days that a backup is kept which does not say so itself; 0 is for ever, unless --backup-keep-last says otherwise." default:"30"`
+	BackupKeepLast int    `help:"So many newest backups of each install are kept anyway." default:"3"`
+	BackupListen   string `help:"Address where the API fetches backups that somebody downloads; the API has to reach it under this address." default:"127.0.0.1:9085" placeholder:"ADDR"`
+
 	SlotsFast int `help:"Interactive and standard ops at one time." default:"4"`
 	SlotsBulk int `help:"Bulk ops (clone, backup) at one time." default:"1"`
 
@@ -71,6 +79,7 @@ func (c *Config) Validate() error {
 	if (c.ObjectCacheURL == "") != (c.ObjectCachePasswordFile == "") {
 		wrong("--object-cache-url, --object-cache-password-file: one needs the other")
 	}
+	c.checkBackups(wrong)
 	if c.SlotsFast < 1 || c.SlotsBulk < 1 {
 		wrong("--slots-fast, --slots-bulk: at least 1")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/wispanel/wptk/queue"
@@ -22,7 +23,8 @@ type handler struct {
 	journal   *tasks.FileJournal
 	metrics   *queue.Metrics
 	inventory *inventory
-	turns     *turns
+	catalog   *queue.Client
+	keeper    *keeper
 	log       *slog.Logger
 }
 
@@ -54,7 +56,7 @@ func (h *handler) run(ctx context.Context, op tasks.Op, rec *queue.Recorder) (ta
 	}
 	defer closeAll(keep[1:])
 	defer h.inventory.inspector.pause()()
-	run := &tasks.Run{Op: op, Host: h.host, Open: h.state.key.Open, Log: rec.Log}
+	run := &tasks.Run{Op: op, Host: h.host, Open: h.state.key.Open, Log: rec.Log, Catalog: h.catalog}
 	run.Site, run.Missing = h.find(op)
 	started := &opRuns{runs: h.runs}
 	defer started.forget()
@@ -74,7 +76,9 @@ func (h *handler) run(ctx context.Context, op tasks.Op, rec *queue.Recorder) (ta
 		Turn:      h.turns.take,
 	})
 	log.Info("attempt ended", "state", outcome.State, "took", time.Since(began), "err", err)
-	if err == nil {
+	if err == nil && strings.HasPrefix(op.Kind, "backup") { // leaves the install as it is
+		h.keeper.ended(op)
+	} else if err == nil {
 		// Before the outcome is told: who sees it may list the install. What failed may
 		// have changed something as well.
 		if err := h.inventory.after(ctx, op, outcome.State, run); err != nil {

@@ -45,6 +45,13 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 	}
 	defer host.DB.Close() //nolint:errcheck // the process ends
 	host.Archives = state.archivesDir()
+	restic, err := openBackups(cfg, state, log)
+	if err != nil {
+		return err
+	}
+	if restic != nil {
+		host.Backups, host.BackupKeep = restic, wp.BackupKeep{Days: cfg.BackupKeepDays, Last: cfg.BackupKeepLast}
+	}
 	if err := host.CLI.Sweep(); err != nil {
 		return err
 	}
@@ -57,14 +64,24 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 	if err != nil {
 		return fmt.Errorf("checking --php and --wp-cli: %w", err)
 	}
-	node := queue.NewNode(store, describe(ctx, cfg, state, host, info, log))
+	exports, err := listenForExports(cfg, host, log)
+	if err != nil {
+		return err
+	}
+	defer exports.close()
+	about := describe(ctx, cfg, state, host, info, log)
+	about.Exports = exports.addr()
+	node := queue.NewNode(store, about)
 	if err := node.Register(ctx); err != nil {
 		return err
 	}
 	if err := replay(ctx, log, node, journal); err != nil {
 		return err
 	}
-	w := &worker{cfg: cfg, log: log, reg: reg, node: node, host: host, store: store}
+	w := &worker{cfg: cfg, log: log, reg: reg, node: node, host: host, store: store, exports: exports}
+	if restic != nil {
+		w.keeper = newKeeper(restic, queue.NewClient(store), host, log)
+	}
 	return w.serve(ctx, info, &handler{state: state, runs: runs, host: host, journal: journal, metrics: metrics, turns: newTurns(), log: log})
 }
 
@@ -76,11 +93,15 @@ type worker struct {
 	node  *queue.Node
 	host  *wp.Host
 	store *queue.Store
+
+	exports *exports
+	keeper  *keeper // nil: the node keeps no backups
 }
 
 func (w *worker) serve(ctx context.Context, info wp.Info, h *handler) error {
 	inv := w.inventory(info, h)
-	h.inventory = inv
+	h.inventory, h.catalog, h.keeper = inv, queue.NewClient(w.store), w.keeper
+	w.exports.serves(h.runs, h.catalog)
 	w.log.Info("serving", "php", info.PHP, "wp_cli", info.WPCLI, "packages", w.cfg.Packages)
 	return boot.Together(ctx,
 		w.node.Run,
@@ -88,6 +109,8 @@ func (w *worker) serve(ctx context.Context, info wp.Info, h *handler) error {
 		inv.inspector.run,
 		(&archives{dir: w.host.Archives, log: w.log}).run,
 		(&endings{host: w.host, state: h.state, ledger: queue.NewClient(w.store), log: w.log}).run,
+		w.exports.run,
+		w.keeper.run,
 		func(ctx context.Context) error { return w.node.Serve(ctx, h.queueHandler()) },
 		func(ctx context.Context) error {
 			return boot.ServeMetrics(ctx, w.log, w.cfg.MetricsListen, w.reg, w.healthy)

@@ -38,7 +38,7 @@ func openState(dir string) (*state, error) {
 		return nil, fmt.Errorf("locking %s: %w", lock.Name(), err)
 	}
 	s := &state{dir: dir, lock: lock}
-	for _, private := range []string{s.journalDir(), s.runsDir(), s.locksDir(), s.archivesDir()} {
+	for _, private := range []string{s.journalDir(), s.runsDir(), s.locksDir(), s.archivesDir(), s.backupsDir()} {
 		if err := os.MkdirAll(private, 0o700); err != nil {
 			return nil, errors.Join(fmt.Errorf("making state directory: %w", err), s.Close())
 		}
@@ -55,6 +55,9 @@ func (s *state) locksDir() string   { return filepath.Join(s.dir, "locks") }
 
 // archivesDir has the final archives of deleted installs.
 func (s *state) archivesDir() string { return filepath.Join(s.dir, "final") }
+
+// backupsDir has what restic remembers, but no backups.
+func (s *state) backupsDir() string { return filepath.Join(s.dir, "backups") }
 
 // Close gives the node's lock back.
 func (s *state) Close() error { return s.lock.Close() }

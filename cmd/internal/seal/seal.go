@@ -89,6 +89,30 @@ func (k *Key) Open(sealed string) (string, error) {
 	return string(plain), nil
 }
 
+// Reader decrypts a stream that was encrypted to this key. A stream that was cut short or
+// changed ends with an error, never with io.EOF.
+func (k *Key) Reader(r io.Reader) (io.Reader, error) {
+	plain, err := age.Decrypt(r, k.identity)
+	if err != nil {
+		return nil, fmt.Errorf("opening stream: %w", err)
+	}
+	return plain, nil
+}
+
+// Writer encrypts a stream to a recipient (age1…). Close ends it; without that, its reader
+// sees that it is not whole.
+func Writer(recipient string, w io.Writer) (io.WriteCloser, error) {
+	to, err := age.ParseX25519Recipient(recipient)
+	if err != nil {
+		return nil, fmt.Errorf("sealing stream: %w", err)
+	}
+	out, err := age.Encrypt(w, to)
+	if err != nil {
+		return nil, fmt.Errorf("sealing stream: %w", err)
+	}
+	return out, nil
+}
+
 // To seals secret to a recipient (age1…).
 func To(recipient, secret string) (string, error) {
 	to, err := age.ParseX25519Recipient(recipient)
