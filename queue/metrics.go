@@ -39,6 +39,7 @@ type Metrics struct {
 
 	rollouts  *prometheus.CounterVec
 	schedules *prometheus.CounterVec
+	webhooks  *prometheus.CounterVec
 }
 
 // The classic buckets, in seconds. Scrapers that read native histograms get
@@ -73,15 +74,19 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 
 		rollouts:  counters("rollouts_total", "Rollouts that reached a final state.", "kind", "result"),
 		schedules: counters("schedules_total", "Times at which a schedule was due, by what came of it.", "result"),
+		webhooks:  counters("webhook_deliveries_total", "Attempts to deliver an event to a webhook, by how they went.", "result"),
 	}
 	reg.MustRegister(
 		m.ops, m.opSeconds, m.queueSeconds, m.stepSeconds, m.cliRuns, m.cliSeconds,
 		m.requests, m.requestSeconds, m.limitHits,
 		m.redeliveries, m.duplicates, m.sweepRequeued, m.redisErrors,
-		m.rollouts, m.schedules,
+		m.rollouts, m.schedules, m.webhooks,
 	)
 	for _, result := range firingResults {
 		m.schedules.WithLabelValues(string(result))
+	}
+	for _, result := range []string{resultDelivered, resultRetry, resultRefused, resultGone, resultFailed, resultDropped} {
+		m.webhooks.WithLabelValues(result)
 	}
 	for _, reason := range redeliveryReasons {
 		m.redeliveries.WithLabelValues(reason)
@@ -217,6 +222,13 @@ func (m *Metrics) DuplicatePrevented() {
 func (m *Metrics) SweepRequeued(n int) {
 	if m != nil {
 		m.sweepRequeued.Add(float64(n))
+	}
+}
+
+// WebhookDelivery counts an attempt by its result.
+func (m *Metrics) WebhookDelivery(result string) {
+	if m != nil {
+		m.webhooks.WithLabelValues(result).Inc()
 	}
 }
 

@@ -35,6 +35,7 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 	m.RedisError("heartbeat")
 	m.RolloutEnded("core.update", string(tasks.Succeeded))
 	m.ScheduleDue(Fired)
+	m.WebhookDelivery(resultDelivered)
 
 	s := registryStore(t)
 	testNode(t, s, "web-1")

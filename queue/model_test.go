@@ -128,7 +128,7 @@ func (m *model) progress(t *rapid.T) {
 	write := rapid.IntRange(0, 5).Draw(t, "write")
 	pct := rapid.IntRange(-5, 200).Draw(t, "progress")
 	names := m.c.names
-	v, err := progressScript.Run(m.ctx, m.c.rdb, []string{names.op(o.op.ID), names.events(o.op.ID)},
+	v, err := progressScript.Run(m.ctx, m.c.rdb, []string{names.op(o.op.ID), names.events(o.op.ID), names.feed(shardOf(o.op.ID))},
 		o.op.ID, names.changes(), attempt, write, pct, "step", 1, 2, "m").Int64Slice()
 	m.fail(err)
 	written := !o.state.Final() && attempt == o.attempt && write > o.write

@@ -81,6 +81,7 @@ func (n names) hook(id string) string              { return n.prefix + "hook:{" 
 func (n names) deliveries(hook string) string      { return n.hook(hook) + ":d:" } // prefix
 func (n names) delivery(hook, id string) string    { return n.deliveries(hook) + id }
 func (n names) waiting(hook string) string         { return n.hook(hook) + ":open" }
+func (n names) dueAt(hook string) string           { return n.hook(hook) + ":due" }
 func (n names) past(hook string) string            { return n.hook(hook) + ":log" }
 func (n names) hooks() string                      { return n.prefix + "hooks" }
 func (n names) allHooks() string                   { return n.prefix + "hooks:{all}" }

@@ -108,7 +108,7 @@ func (s *server) begin(ctx context.Context, id string) (tasks.Op, error) {
 		n.log.Error("archiving task of another node", "op", id, "node", op.Site.Node)
 		return tasks.Op{}, asynq.SkipRetry
 	}
-	keys := []string{n.names.op(id), n.names.fifo(op.Site.ID), n.names.events(id), n.names.open(shardOf(id))}
+	keys := []string{n.names.op(id), n.names.fifo(op.Site.ID), n.names.events(id), n.names.open(shardOf(id)), n.names.feed(shardOf(id))}
 	answer, err := beginScript.Run(ctx, n.rdb, keys, id, n.names.changes()).Slice()
 	if err != nil {
 		return tasks.Op{}, &ledgerError{fmt.Errorf("beginning op: %w", err)}

@@ -160,7 +160,7 @@ func (r *Recorder) flush() {
 
 func (r *Recorder) send(ctx context.Context, events []tasks.Event, first int, lines []string) error {
 	n := r.store.names
-	keys := []string{n.op(r.op.ID), n.events(r.op.ID)}
+	keys := []string{n.op(r.op.ID), n.events(r.op.ID), n.feed(shardOf(r.op.ID))}
 	pipe := r.store.rdb.Pipeline()
 	answers := make([]*redis.Cmd, len(events))
 	for i, e := range events {

@@ -41,7 +41,7 @@ func (s *server) pause(ctx context.Context, id, why string) {
 	n := s.node
 	ctx, cancel := context.WithTimeout(ctx, progressTimeout)
 	defer cancel()
-	keys := []string{n.names.op(id), n.names.events(id)}
+	keys := []string{n.names.op(id), n.names.events(id), n.names.feed(shardOf(id))}
 	if err := pauseScript.Run(ctx, n.rdb, keys, id, n.names.changes(), why, waiting[why]).Err(); err != nil {
 		n.survived("progress", "noting why op waits", err, "op", id)
 	}

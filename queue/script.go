@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-//go:embed lua/*.lua
+//go:embed lua/*.lua lua/lib/*.lua
 var luaFiles embed.FS
 
 // Each script is one file in lua/, whose head lists KEYS, ARGV and the answer.
@@ -39,6 +39,9 @@ var scripts []*redis.Script
 
 func lua(name string) *redis.Script { return luaFields(name, nil) }
 
+// include is the line of a script where the shared function goes.
+const include = "-- include announce\n"
+
 // luaFields reads an embedded script and puts the names of hash fields in place
 // of FIELDS. A missing file is a broken build, which the first test and the first
 // start show.
@@ -47,7 +50,15 @@ func luaFields(name string, fields []string) *redis.Script {
 	if err != nil {
 		panic(err)
 	}
-	s := redis.NewScript(strings.Replace(string(src), "FIELDS", `"`+strings.Join(fields, `", "`)+`"`, 1))
+	text := strings.Replace(string(src), "FIELDS", `"`+strings.Join(fields, `", "`)+`"`, 1)
+	if strings.Contains(text, include) {
+		shared, err := luaFiles.ReadFile("lua/lib/announce.lua")
+		if err != nil {
+			panic(err)
+		}
+		text = strings.Replace(text, include, string(shared), 1)
+	}
+	s := redis.NewScript(text)
 	scripts = append(scripts, s)
 	return s
 }

@@ -46,6 +46,8 @@ var (
 	rolloutsDesc  = gauge("rollouts_open", "Accepted rollouts that are not final, also those that are paused.")
 	outboxDesc    = gauge("outbox_entries", "Accepted operations that are not confirmed to be in a lane.")
 	outboxAgeDesc = gauge("outbox_oldest_seconds", "Age of the oldest such operation; 0 when there is none.")
+	hooksDesc     = gauge("webhook_deliveries_waiting", "Events that have not arrived at their webhook yet and are not given up.")
+	hooksAgeDesc  = gauge("webhook_oldest_waiting_seconds", "Age of the oldest such event; 0 when there is none.")
 )
 
 func gauge(name, help string, labels ...string) *prometheus.Desc {
@@ -54,7 +56,7 @@ func gauge(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe is part of prometheus.Collector.
 func (p *Snapshot) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{depthDesc, oldestDesc, nodesDesc, openDesc, outboxDesc, outboxAgeDesc, rolloutsDesc} {
+	for _, d := range []*prometheus.Desc{depthDesc, oldestDesc, nodesDesc, openDesc, outboxDesc, outboxAgeDesc, rolloutsDesc, hooksDesc, hooksAgeDesc} {
 		ch <- d
 	}
 }
@@ -94,6 +96,7 @@ func (r *reading) take(ctx context.Context) []prometheus.Metric {
 	}
 	r.ledger(ctx)
 	r.rollouts(ctx)
+	r.webhooks(ctx)
 	if r.failed > 0 {
 		r.store.survived("snapshot", "reading queue metrics", r.err, "failed", r.failed)
 	}
@@ -207,6 +210,28 @@ func (r *reading) rollouts(ctx context.Context) {
 	if len(open) > 0 {
 		r.add(rolloutsDesc, float64(total(open)))
 	}
+}
+
+// webhooks sums up what waits for receivers.
+func (r *reading) webhooks(ctx context.Context) {
+	n := r.store.names
+	ids, err := r.store.rdb.SMembers(ctx, n.hooks()).Result()
+	if err != nil {
+		r.failed, r.err = r.failed+1, err
+		return
+	}
+	waiting := ask(ctx, r, ids, func(p redis.Pipeliner, id string) *redis.IntCmd { return p.ZCard(ctx, n.waiting(id)) })
+	oldest := ask(ctx, r, ids, func(p redis.Pipeliner, id string) *redis.ZSliceCmd {
+		return p.ZRangeWithScores(ctx, n.waiting(id), 0, 0)
+	})
+	age := time.Duration(0)
+	for _, cmd := range oldest {
+		for _, entry := range cmd.Val() {
+			age = max(age, r.now.Sub(time.UnixMilli(int64(entry.Score))))
+		}
+	}
+	r.add(hooksDesc, float64(total(waiting)))
+	r.add(hooksAgeDesc, age.Seconds())
 }
 
 // ask reads something of each item, many reads to a pipeline. An item whose read

@@ -95,9 +95,9 @@ func (c *Client) record(ctx context.Context, sub Submission) (position int, crea
 	shard := shardOf(op.ID)
 	keys := []string{
 		n.op(op.ID), n.fifo(op.Site.ID), n.outbox(shard), n.site(op.Site.ID),
-		n.last(op.Site.ID), n.open(shard), n.events(op.ID),
+		n.last(op.Site.ID), n.open(shard), n.events(op.ID), n.feed(shard),
 	}
-	args := append([]any{op.ID, bit(sub.FailIfBusy), bit(sub.FailIfExists)}, recordFields(op, sub.Retention)...)
+	args := append([]any{op.ID, bit(sub.FailIfBusy), bit(sub.FailIfExists), n.changes()}, recordFields(op, sub.Retention)...)
 	answer, err := submitScript.Run(ctx, c.rdb, keys, args...).Slice()
 	if err != nil {
 		return 0, false, fmt.Errorf("recording op: %w", err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/wispanel/wptk/tasks"
 )
 
 // recheck is how often a waiter looks for itself. Pub/sub may lose a message
@@ -23,6 +24,23 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	waiters map[string]map[chan int64]struct{} // by op id
+	heeds   []func(Change)
+}
+
+// Change is an announced change of an op. The zero Change says that some may have
+// been missed.
+type Change struct {
+	OpID  string
+	Seq   int64
+	State tasks.State
+}
+
+// Heed calls fn for every change of any op. fn must not block, and not wait for
+// changes itself.
+func (w *Watcher) Heed(fn func(Change)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.heeds = append(w.heeds, fn)
 }
 
 // NewWatcher makes a watcher; it works while Run does.
@@ -57,7 +75,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 // announce passes on "<op id> <seq> <state>".
 func (w *Watcher) announce(payload string) {
 	id, rest, _ := strings.Cut(payload, " ")
-	number, _, _ := strings.Cut(rest, " ")
+	number, state, _ := strings.Cut(rest, " ")
 	seq, err := strconv.ParseInt(number, 10, 64)
 	if err != nil {
 		return // not one of ours
@@ -66,6 +84,9 @@ func (w *Watcher) announce(payload string) {
 	defer w.mu.Unlock()
 	for c := range w.waiters[id] {
 		signal(c, seq)
+	}
+	for _, fn := range w.heeds {
+		fn(Change{OpID: id, Seq: seq, State: tasks.State(state)})
 	}
 }
 
@@ -79,6 +100,9 @@ func (w *Watcher) wakeAll() {
 		for c := range set {
 			signal(c, lookYourself)
 		}
+	}
+	for _, fn := range w.heeds {
+		fn(Change{})
 	}
 }
 
