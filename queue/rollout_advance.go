@@ -321,7 +321,7 @@ func (c *Conductor) write(ctx context.Context, t *turn, m rolloutMove) (bool, er
 		failure = string(text)
 	}
 	n, id := c.names, t.op.ID
-	keys := []string{n.op(id), n.events(id), n.targets(id), n.states(id), n.openRollouts(), n.reasons(id)}
+	keys := []string{n.op(id), n.events(id), n.targets(id), n.states(id), n.openRollouts(), n.reasons(id), n.feed(shardOf(id)), n.ended(shardOf(id))}
 	args := []any{id, n.changes(), t.rev, string(outcome.State), progress, m.Wave, len(t.plan.Waves),
 		t.message(m, outcome.State), counts.json(), failure, bit(t.view.stopped)}
 	for _, child := range slices.Sorted(maps.Keys(t.changes)) {

@@ -182,7 +182,7 @@ func (m *rolloutModel) settle(op tasks.Op, state tasks.State) {
 func (m *rolloutModel) begin(t *rapid.T) {
 	op := m.pick(t)
 	n := m.c.names
-	m.ok(beginScript.Run(m.ctx, m.c.rdb, []string{n.op(op.ID), n.fifo(op.Site.ID), n.events(op.ID), n.open(shardOf(op.ID))}, op.ID, n.changes()).Err())
+	m.ok(beginScript.Run(m.ctx, m.c.rdb, []string{n.op(op.ID), n.fifo(op.Site.ID), n.events(op.ID), n.open(shardOf(op.ID)), n.feed(shardOf(op.ID))}, op.ID, n.changes()).Err())
 }
 
 func (m *rolloutModel) pause(*rapid.T) { m.setPause(!m.paused) }

@@ -41,12 +41,12 @@ type rolloutFields struct {
 func (c *Client) SubmitRollout(ctx context.Context, sub RolloutSubmission) (Receipt, error) {
 	op := sub.Op
 	op.Class, op.Site = tasks.Bulk, tasks.SiteRef{Account: op.Site.Account}
-	args, err := rolloutArgs(op, sub)
+	args, err := rolloutArgs(op, sub, c.names.changes())
 	if err != nil {
 		return Receipt{}, err
 	}
 	n := c.names
-	keys := []string{n.op(op.ID), n.events(op.ID), n.targets(op.ID), n.states(op.ID), n.openRollouts()}
+	keys := []string{n.op(op.ID), n.events(op.ID), n.targets(op.ID), n.states(op.ID), n.openRollouts(), n.feed(shardOf(op.ID))}
 	created, err := rolloutSubmitScript.Run(ctx, c.rdb, keys, args...).Int()
 	if err != nil {
 		return Receipt{}, fmt.Errorf("recording rollout: %w", err)
@@ -58,7 +58,7 @@ func (c *Client) SubmitRollout(ctx context.Context, sub RolloutSubmission) (Rece
 	return Receipt{Op: got, Created: created == 1}, err
 }
 
-func rolloutArgs(op tasks.Op, sub RolloutSubmission) ([]any, error) {
+func rolloutArgs(op tasks.Op, sub RolloutSubmission, changes string) ([]any, error) {
 	if shard, ok := tasks.Shard(op.ID); !ok || shard != tasks.NodeShard("") {
 		return nil, fmt.Errorf("submitting rollout: %q is no id of a rollout", op.ID)
 	}
@@ -75,7 +75,7 @@ func rolloutArgs(op tasks.Op, sub RolloutSubmission) ([]any, error) {
 	counts := Counts{Total: len(sub.Sites), Queued: len(sub.Sites), Waves: len(sub.Plan.Waves)}
 	fields := append(recordFields(op, sub.Retention), "plan", plan, "result", counts.json())
 	states := make([]byte, len(sub.Sites))
-	args := append([]any{op.ID, states, len(fields)}, fields...)
+	args := append([]any{op.ID, states, changes, len(fields)}, fields...)
 	seen := make(map[string]bool, len(sub.Sites))
 	for i, site := range sub.Sites {
 		if seen[site.ID] || !tasks.IsSiteID(site.ID) {
@@ -141,7 +141,7 @@ func (c *Client) flagRollout(ctx context.Context, id, field string, value bool, 
 	if !op.Rollout() {
 		return op, ErrNoRollout
 	}
-	keys := []string{c.names.op(op.ID), c.names.events(op.ID)}
+	keys := []string{c.names.op(op.ID), c.names.events(op.ID), c.names.feed(shardOf(op.ID))}
 	code, err := rolloutFlagScript.Run(ctx, c.rdb, keys, op.ID, c.names.changes(), field, bit(value), message).Int()
 	switch {
 	case err != nil:

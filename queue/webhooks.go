@@ -19,8 +19,8 @@ var hookPutScript = lua("hook_put")
 // maxWebhooks bounds the webhooks of one account.
 const maxWebhooks = 20
 
-// ErrTooMany says that an account has as many webhooks as it may.
-var ErrTooMany = fmt.Errorf("an account has at most %d webhooks", maxWebhooks)
+// ErrTooManyWebhooks says that an account has as many webhooks as it may.
+var ErrTooManyWebhooks = fmt.Errorf("an account has at most %d webhooks", maxWebhooks)
 
 // Why a webhook was switched off without being asked to.
 const (
@@ -49,8 +49,14 @@ type Webhook struct {
 	FailingSince time.Time `json:"-"` // zero when the last delivery arrived, or none was made
 }
 
-// EventOf is the event that the end of an op is: wordpress.<kind>.<state>.
-func EventOf(op tasks.Op) string { return "wordpress." + op.Kind + "." + string(op.State) }
+// EventOf is the event that the end of an op is: wordpress.<kind>.<state>, or
+// wordpress.rollout.<state> for one on many installs, whose ops have events as well.
+func EventOf(op tasks.Op) string {
+	if op.Rollout() {
+		return "wordpress.rollout." + string(op.State)
+	}
+	return "wordpress." + op.Kind + "." + string(op.State)
+}
 
 // Wants reports whether one of the webhook's patterns matches an event: its name,
 // "*" for all, or the beginning of names with ".*" behind it.
@@ -62,7 +68,7 @@ func (w Webhook) Wants(event string) bool {
 }
 
 // CreateWebhook stores a webhook; Owner, All, URL, Events, Enabled and Secret
-// count. Error: ErrTooMany.
+// count. Error: ErrTooManyWebhooks.
 func (c *Client) CreateWebhook(ctx context.Context, w Webhook) (Webhook, error) {
 	n := c.names
 	has, err := c.rdb.SCard(ctx, n.accountHooks(w.Owner)).Result()
@@ -70,7 +76,7 @@ func (c *Client) CreateWebhook(ctx context.Context, w Webhook) (Webhook, error) 
 		return Webhook{}, fmt.Errorf("counting webhooks: %w", err)
 	}
 	if has >= maxWebhooks {
-		return Webhook{}, ErrTooMany
+		return Webhook{}, ErrTooManyWebhooks
 	}
 	w.ID, w.CreatedAt = "wh_"+randomHex(12), time.Now().UTC().Truncate(time.Millisecond)
 	w.UpdatedAt = w.CreatedAt

@@ -328,7 +328,7 @@ func TestAccountHasABoundedNumberOfWebhooks(t *testing.T) {
 		hook(t, c, "alice", "*")
 	}
 	_, err := c.CreateWebhook(t.Context(), Webhook{Owner: "alice"})
-	wantErr(t, err, ErrTooMany)
+	wantErr(t, err, ErrTooManyWebhooks)
 	hook(t, c, "bob", "*")
 	if list := must[[]Webhook](t)(c.Webhooks(t.Context(), "alice")); len(list) != maxWebhooks {
 		t.Errorf("%d", len(list))
