@@ -8,11 +8,18 @@ import (
 
 // style is how a JSON string was written, so that it can be written so again.
 type style struct {
-	slash   bool      // \/
-	unicode bool      // \u00e9 for é
-	upper   bool      // \u00E9
-	ascii   [128]bool // characters written as \u0022
+	slash   bool         // \/
+	unicode hexCase      // \u00e9 for é
+	ascii   [128]hexCase // characters written as \u0022: PHP has \u003C beside \u00e9
 }
+
+// hexCase is how hexadecimal digits were written; the zero value is that they were not.
+type hexCase uint8
+
+const (
+	hexLower hexCase = iota + 1
+	hexUpper
+)
 
 // closingQuote finds the quote that ends a string which begins at s[i]; -1 when none does.
 func closingQuote(s []byte, i int) int {
@@ -68,13 +75,16 @@ func (st *style) unquoteRune(s []byte, text *[]byte) int {
 	if !ok {
 		return 0
 	}
-	st.upper = st.upper || bytes.ContainsAny(s[:4], "ABCDEF")
+	digits := hexLower
+	if bytes.ContainsAny(s[:4], "ABCDEF") {
+		digits = hexUpper
+	}
 	if r < utf8.RuneSelf {
-		st.ascii[r] = true
+		st.ascii[r] = digits
 		*text = append(*text, byte(r))
 		return 4
 	}
-	st.unicode = true
+	st.unicode = max(st.unicode, digits)
 	n := 4
 	if utf16.IsSurrogate(r) {
 		var low rune
@@ -107,7 +117,7 @@ func (st *style) quote(text []byte) []byte {
 		c := text[i]
 		if c >= utf8.RuneSelf {
 			r, n := utf8.DecodeRune(text[i:])
-			if st.unicode && r != utf8.RuneError {
+			if st.unicode != 0 && r != utf8.RuneError {
 				out = st.appendRune(out, r)
 			} else {
 				out = append(out, text[i:i+n]...)
@@ -122,8 +132,8 @@ func (st *style) quote(text []byte) []byte {
 }
 
 func (st *style) appendASCII(out []byte, c byte) []byte {
-	if st.ascii[c] {
-		return st.hex(out, uint16(c))
+	if st.ascii[c] != 0 {
+		return st.ascii[c].append(out, uint16(c))
 	}
 	switch c {
 	case '"', '\\':
@@ -145,21 +155,21 @@ func (st *style) appendASCII(out []byte, c byte) []byte {
 		return append(out, `\t`...)
 	}
 	if c < ' ' {
-		return st.hex(out, uint16(c))
+		return hexLower.append(out, uint16(c))
 	}
 	return append(out, c)
 }
 
 func (st *style) appendRune(out []byte, r rune) []byte {
 	if high, low := utf16.EncodeRune(r); r > 0xffff {
-		return st.hex(st.hex(out, uint16(high)), uint16(low))
+		return st.unicode.append(st.unicode.append(out, uint16(high)), uint16(low))
 	}
-	return st.hex(out, uint16(r))
+	return st.unicode.append(out, uint16(r))
 }
 
-func (st *style) hex(out []byte, v uint16) []byte {
+func (h hexCase) append(out []byte, v uint16) []byte {
 	digits := "0123456789abcdef"
-	if st.upper {
+	if h == hexUpper {
 		digits = "0123456789ABCDEF"
 	}
 	return append(out, '\\', 'u', digits[v>>12], digits[v>>8&15], digits[v>>4&15], digits[v&15])

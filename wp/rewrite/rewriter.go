@@ -137,6 +137,10 @@ func (r *run) between(out *output, from, to, depth int) {
 
 func (r *run) plain(out *output, from, to int) {
 	for i := from; i < to; {
+		if r.w.byFirst[out.s[i]] == nil { // what match would find, without the call
+			i++
+			continue
+		}
 		if m := r.w.match(out.s, i); m != nil && i+len(m.from) <= to {
 			out.replace(i, i+len(m.from), m.to)
 			r.changed++

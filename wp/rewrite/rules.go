@@ -40,10 +40,11 @@ func SiteRules(from, to Place) []Rule {
 		if old == "" || old == new {
 			return
 		}
+		seen := map[string]bool{}
 		for _, form := range forms {
-			rules = append(rules, Rule{form.Replace(old), form.Replace(new), edges})
-			if !strings.Contains(old+new, "/") && !strings.Contains(old, "--") {
-				break // all forms are one
+			if from := form.Replace(old); !seen[from] {
+				seen[from] = true
+				rules = append(rules, Rule{from, form.Replace(new), edges})
 			}
 		}
 	}
@@ -72,16 +73,18 @@ func SiteRules(from, to Place) []Rule {
 	return rules
 }
 
-// forms are the ways in which a text with slashes and colons is written down. The block
-// editor writes -- (as in xn--) as \u002d\u002d in the JSON of its comments.
-var forms = []*strings.Replacer{
-	strings.NewReplacer(),
-	strings.NewReplacer("/", `\/`),
-	strings.NewReplacer("/", `\\/`),
-	strings.NewReplacer("/", `\\\/`),
-	strings.NewReplacer("/", "%2F", ":", "%3A"),
-	strings.NewReplacer("/", "%2f", ":", "%3a"),
-	strings.NewReplacer("/", "%252F", ":", "%253A"),
-	strings.NewReplacer("--", `\u002d\u002d`),
-	strings.NewReplacer("--", `\u002d\u002d`, "/", `\/`),
-}
+// forms are the ways in which a text with slashes and colons is written down. Each level of
+// JSON doubles the backslashes in front of a slash and adds one, or none. The block editor
+// writes -- (as in xn--) as \u002d\u002d in the JSON of its comments.
+var forms = func() (all []*strings.Replacer) {
+	for n := range 8 { // three levels
+		all = append(all, strings.NewReplacer("/", strings.Repeat(`\`, n)+"/"))
+	}
+	return append(all,
+		strings.NewReplacer("/", "%2F", ":", "%3A"),
+		strings.NewReplacer("/", "%2f", ":", "%3a"),
+		strings.NewReplacer("/", "%252F", ":", "%253A"),
+		strings.NewReplacer("--", `\u002d\u002d`),
+		strings.NewReplacer("--", `\u002d\u002d`, "/", `\/`),
+	)
+}()

@@ -48,8 +48,8 @@ func nextToken(s []byte, pos int) token {
 // tokenAt reads the token whose length ends in front of s[colon:], which is `:"`.
 func tokenAt(s []byte, pos, colon int) token {
 	start, n, ok := lengthBefore(s, pos, colon)
-	if !ok {
-		return token{}
+	if !ok || start > 0 && (isAlnum(s[start-1]) || s[start-1] == '_' || s[start-1] == '\\') {
+		return token{} // or the end of a word
 	}
 	t := token{start: start, from: colon + 2}
 	letter := s[start]
@@ -90,9 +90,6 @@ func lengthBefore(s []byte, pos, colon int) (start, n int, ok bool) {
 		return 0, 0, false
 	}
 	start = i - 2
-	if start > 0 && (isAlnum(s[start-1]) || s[start-1] == '_' || s[start-1] == '\\') {
-		return 0, 0, false // the end of a word
-	}
 	n, err := strconv.Atoi(string(s[i:colon]))
 	return start, n, err == nil && n < 1<<31
 }
@@ -157,7 +154,8 @@ func unescapeS(s []byte) []byte {
 }
 
 // hasEscapedToken says whether there is a serialized string whose quotes are escaped, once
-// or more, as inside of JSON: s:5:\"hello\".
+// or more, as inside of JSON: s:5:\"hello\". What stands in front of it is not looked at, as it
+// may be the 2 of \u0022.
 func hasEscapedToken(s []byte) bool {
 	for at := 0; ; {
 		colon := bytes.Index(s[at:], []byte(`:\`))
