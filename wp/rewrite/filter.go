@@ -147,7 +147,7 @@ func (c *copying) blockComment() error {
 			c.in.advance(end + 4)
 			return err
 		}
-		if err := c.in.more(maxStatement); err == io.EOF {
+		if err := c.in.more(maxStatement); errors.Is(err, io.EOF) {
 			return refuse("a comment without an end")
 		} else if err != nil {
 			return err

@@ -57,7 +57,7 @@ func (c *copying) insertHead() (*rows, error) {
 				return nil, refuse("INSERT without rows")
 			}
 		}
-		if err := c.in.more(maxStatement); err == io.EOF {
+		if err := c.in.more(maxStatement); errors.Is(err, io.EOF) {
 			return nil, refuse("one without an end")
 		} else if err != nil {
 			return nil, err

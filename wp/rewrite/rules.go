@@ -62,7 +62,7 @@ func SiteRules(from, to Place) []Rule {
 		switch newHost, _, moved := strings.Cut(new, "/"); {
 		case edges == Path:
 			add(old, new, Path)
-		case moved: // with a path behind it it is an address, else a name
+		case moved: // an address when a path follows, else a name
 			add(host+"/", new+"/", Host)
 			add(host, newHost, Host)
 		default:

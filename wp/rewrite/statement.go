@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 )
@@ -67,7 +68,7 @@ func (c *copying) parse() (*parsed, error) {
 			}
 			p.words = append(p.words, t)
 		}
-		if err := c.in.more(maxStatement); err == io.EOF {
+		if err := c.in.more(maxStatement); errors.Is(err, io.EOF) {
 			return nil, refuse("one without an end")
 		} else if err != nil {
 			return nil, err

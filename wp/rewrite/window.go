@@ -69,7 +69,7 @@ func (w *window) more(limit int) error {
 // peek answers up to n bytes, fewer at the end of the stream.
 func (w *window) peek(n int) ([]byte, error) {
 	for len(w.b()) < n {
-		if err := w.more(windowSize); err == io.EOF {
+		if err := w.more(windowSize); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			return nil, err
@@ -109,7 +109,7 @@ func (w *window) readLine() ([]byte, error) {
 		if i := bytes.IndexByte(w.b(), '\n'); i >= 0 {
 			return w.b()[:i+1], nil
 		}
-		if err := w.more(maxStatement); err == io.EOF {
+		if err := w.more(maxStatement); errors.Is(err, io.EOF) {
 			return w.b(), nil
 		} else if err != nil {
 			return nil, err
