@@ -127,9 +127,15 @@ func childWrite(_ context.Context, c child) (any, error) {
 }
 
 // replace writes beside and renames. The name beside is random and taken with
-// O_EXCL, so nothing that lies in wait is opened.
+// O_EXCL, so nothing that lies in wait is opened. What an earlier replace of the same
+// file left there when it was killed goes first: it may hold a password, under a name
+// that a web server shows as text.
 func replace(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
-	beside := stagePrefix + "new-" + randomText("abcdefghijklmnopqrstuvwxyz0123456789", 12)
+	beside := stagePrefix + "new-" + name[:min(len(name), 100)] + "-"
+	if err := sweepBeside(dir, beside); err != nil {
+		return err
+	}
+	beside += randomText("abcdefghijklmnopqrstuvwxyz0123456789", 12)
 	f, err := dir.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -143,6 +149,22 @@ func replace(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
 		return errors.Join(err, dir.Remove(beside))
 	}
 	return syncDir(dir)
+}
+
+func sweepBeside(dir *os.Root, prefix string) error {
+	names, err := list(dir, -1)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		if err := dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 func syncDir(dir *os.Root) error {

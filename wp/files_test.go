@@ -361,6 +361,25 @@ func TestWriteFileReplacesLinksInsteadOfFollowing(t *testing.T) {
 	}
 }
 
+// A write that was killed leaves its file beside the target; under that name a web server
+// would show a wp-config.php as text. The write is done again after a crash.
+func TestWriteFileRemovesWhatAKilledWriteLeft(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	p.put(t, ".wptk-new-wp-config.php-abc", "DB_PASSWORD")
+	p.put(t, ".wptk-new-other.php-abc", "of a write of another file, which may be under way")
+	must(t, Files{}.WriteFile(t.Context(), p.site, "wp-config.php", []byte("<?php\n"), 0o640))
+	entries, err := os.ReadDir(p.home)
+	must(t, err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if got := strings.Join(names, " "); got != ".wptk-new-other.php-abc wp-config.php" {
+		t.Error(got)
+	}
+}
+
 func TestReadFileTakesOnlySmallRegularFilesOfTheTenant(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, "public_html")
