@@ -234,19 +234,19 @@ func TestCloneIsTheSameSiteUnderAnotherAddress(t *testing.T) {
 	if out := src.cloneTo(t, "clara", "new-and-longer.test", "public_html/blog", Clone{}).mustEnd(Failed); out.Error.Code != CodeWordPressExists {
 		t.Errorf("%+v", out.Error)
 	}
+	src.mustBeGivenTo(t, "paula")
+	src.mustBeAsBefore(t, before)
 }
 
-func TestCloneForAnotherAccountIsThatAccounts(t *testing.T) {
-	t.Parallel()
-	n := newNode(t)
-	src := makeOriginal(t, n, "owen")
-	before := src.state(t)
-	o := src.cloneTo(t, "paula", "staging.old.test", "public_html", Clone{})
+// mustBeGivenTo has another account get a staging copy.
+func (s original) mustBeGivenTo(t *testing.T, account string) {
+	t.Helper()
+	o := s.cloneTo(t, account, "staging.old.test", "public_html", Clone{})
 	r := o.mustBeACopy(o.mustEnd(Succeeded))
-	if !r.Staging || !strings.HasPrefix(r.DBName, "paula_") {
+	if !r.Staging || !strings.HasPrefix(r.DBName, account+"_") {
 		t.Errorf("%+v", r)
 	}
-	who, err := wptest.Tenant("paula")
+	who, err := wptest.Tenant(account)
 	must(t, err)
 	must(t, filepath.WalkDir(o.home(), func(path string, d fs.DirEntry, err error) error {
 		must(t, err)
@@ -260,7 +260,6 @@ func TestCloneForAnotherAccountIsThatAccounts(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(o.docroot(), "wp-content/mu-plugins/wptk.php")); err != nil {
 		t.Errorf("nothing guards the staging copy: %v", err)
 	}
-	src.mustBeAsBefore(t, before)
 }
 
 func TestCloneSurvivesADeathAtEveryBoundary(t *testing.T) {
@@ -269,35 +268,26 @@ func TestCloneSurvivesADeathAtEveryBoundary(t *testing.T) {
 	src := makeOriginal(t, n, "doris")
 	before := src.state(t)
 	const shares = 3 // an op that dies three times in one step is given up on purpose
-	ops := 0
-	for _, after := range []bool{false, true} {
-		for share := range shares {
-			ops++
-			o := src.cloneTo(t, fmt.Sprint("heir", ops), "copy.test", "public_html", Clone{})
-			r := &reaper{order: o, share: share, shares: shares, after: after, seen: map[string]bool{}}
-			o.fail = r.entry
-			out, err := r.live()
-			must(t, err)
-			o.mustBe(out, Succeeded)
-			o.mustBeACopy(out)
-			if want := []string{answerOf[CloneResult](t, out).DBName, answerOf[CloneResult](t, out).DBName + "@127.0.0.1"}; !slices.Equal(n.databases(t, o.op.Site.Account), want) {
-				t.Errorf("databases %q, want %q", n.databases(t, o.op.Site.Account), want)
-			}
-			if r.deaths < 6 {
-				t.Errorf("after=%t share %d: %d deaths only", after, share, r.deaths)
-			}
+	for share := range shares {
+		o := src.cloneTo(t, fmt.Sprint("heir", share), "copy.test", "public_html", Clone{})
+		r := &reaper{order: o, share: share, shares: shares, seen: map[string]bool{}}
+		o.fail = func(e Entry) error {
+			r.after = r.deaths%2 == 1 // before an entry is kept, and behind it, by turns
+			return r.entry(e)
+		}
+		out, err := r.live()
+		must(t, err)
+		o.mustBe(out, Succeeded)
+		o.mustBeACopy(out)
+		if want := []string{answerOf[CloneResult](t, out).DBName, answerOf[CloneResult](t, out).DBName + "@127.0.0.1"}; !slices.Equal(n.databases(t, o.op.Site.Account), want) {
+			t.Errorf("databases %q, want %q", n.databases(t, o.op.Site.Account), want)
+		}
+		if r.deaths < 6 {
+			t.Errorf("share %d: %d deaths only", share, r.deaths)
 		}
 	}
-	src.mustBeAsBefore(t, before)
-}
-
-// Whatever step it is stopped at, nothing of the copy stays.
-func TestCloneThatIsCancelledLeavesNothing(t *testing.T) {
-	t.Parallel()
-	n := newNode(t)
-	src := makeOriginal(t, n, "ellen")
-	before := src.state(t)
-	for i, step := range []string{"files", "tables", "publish", "verify"} {
+	// Whatever step it is stopped at, nothing of the copy stays.
+	for i, step := range []string{"tables", "verify"} {
 		o := src.cloneTo(t, fmt.Sprint("none", i), "copy.test", "public_html", Clone{})
 		o.cancelAt(Entry{Mark: MarkDone, Step: step})
 		o.mustEnd(Cancelled)
@@ -308,40 +298,53 @@ func TestCloneThatIsCancelledLeavesNothing(t *testing.T) {
 
 func TestCloneRefusesWhatItCannotCopy(t *testing.T) {
 	t.Parallel()
-	n := newNode(t)
-	o := n.order(t, "fritz", "old.test", "public_html", Install{Multisite: Subdirectories})
-	o.mustEnd(Succeeded)
-	net := original{order: o}
-	clone := net.cloneTo(t, "fritz", "copy.test", "public_html", Clone{})
-	if out := clone.mustEnd(Failed); out.Error.Code != CodeMultisite || out.Error.Hint == "" {
-		t.Errorf("a network: %+v", out.Error)
-	}
-	clone.targetMustBeEmpty(t)
-
-	config := filepath.Join(o.docroot(), configFile)
-	src, err := os.ReadFile(config)
+	d := newDoomed(t)
+	c := d.database("fritz", "wp")
+	src := original{order: d.install("fritz", "old.test", "public_html", c)}
+	must(t, os.WriteFile(filepath.Join(src.docroot(), "wp-includes/version.php"), []byte("<?php\n$wp_version = '6.5';\n"), 0o644))
+	config := filepath.Join(src.docroot(), configFile)
+	plain, err := os.ReadFile(config)
 	must(t, err)
-	single := strings.NewReplacer("define( 'MULTISITE', true );", "", "define( 'WP_ALLOW_MULTISITE', true );", "", "define( 'SUBDOMAIN_INSTALL', false );", "").Replace(string(src))
-	computed := strings.Replace(single, "define( 'DB_NAME', '", "define( 'DB_NAME', ''.getenv('X').'", 1)
-	must(t, os.WriteFile(config, []byte(computed), 0o600))
-	giveTo(t, "fritz", o.home())
-	clone = net.cloneTo(t, "fritz", "copy.test", "public_html", Clone{})
-	if out := clone.mustEnd(Failed); out.Error.Code != CodeConfigUncertain && out.Error.Code != CodeUnreadable {
-		t.Errorf("a computed configuration: %+v", out.Error)
-	}
-	clone.targetMustBeEmpty(t)
-
-	must(t, os.Remove(config))
-	clone = net.cloneTo(t, "fritz", "copy.test", "public_html", Clone{})
-	if out := clone.mustEnd(Failed); out.Error.Code != CodeNoWordPress {
-		t.Errorf("no configuration: %+v", out.Error)
+	for name, bad := range map[string]struct{ from, to, code string }{
+		"a network":               {"/** Debugging", "define( 'MULTISITE', true );\n/** Debugging", CodeMultisite},
+		"a computed database":     {"define( 'DB_NAME', '", "define( 'DB_NAME', ''.getenv('X').'", CodeUnreadable},
+		"a computed prefix":       {"$table_prefix = '", "$table_prefix = getenv('X') ? 'a_' : '", CodeUnreadable},
+		"a database that is away": {"define( 'DB_NAME', '", "define( 'DB_NAME', 'no", CodeUnreadable},
+		"no configuration at all": {string(plain), "", CodeNoWordPress},
+		"keys under a condition":  {"define( 'AUTH_KEY'", "if ( getenv('X') ) define( 'AUTH_KEY'", CodeConfigUncertain},
+	} {
+		must(t, os.WriteFile(config, []byte(strings.Replace(string(plain), bad.from, bad.to, 1)), 0o600))
+		if bad.to == "" {
+			must(t, os.Remove(config))
+		}
+		giveTo(t, "fritz", src.home())
+		o := src.cloneTo(t, "fritz", "copy.test", "public_html", Clone{})
+		if out := o.mustEnd(Failed); out.Error.Code != bad.code || out.Error.Hint == "" {
+			t.Errorf("%s: %+v", name, out.Error)
+		}
+		if got := entries(t, o.home()); len(got) != 0 {
+			t.Errorf("%s: the domain's directory has %q", name, got)
+		}
 	}
 }
 
-// targetMustBeEmpty looks at the target alone: the account has the original, too.
-func (o *order) targetMustBeEmpty(t *testing.T) {
-	t.Helper()
-	if got := entries(t, o.home()); len(got) != 0 {
-		t.Errorf("the domain's directory has %q", got)
+func TestCloneDecidesWhatIsStaging(t *testing.T) {
+	t.Parallel()
+	no := false
+	for _, c := range []struct {
+		source, target string
+		asked          *bool
+		want           bool
+	}{
+		{"blog.com", "staging.blog.com", nil, true},
+		{"www.blog.com", "dev.blog.com", nil, true},
+		{"blog.com", "blog.com", nil, true},
+		{"blog.com", "otherblog.com", nil, false},
+		{"blog.com", "blog.org", nil, false},
+		{"blog.com", "staging.blog.com", &no, false},
+	} {
+		if got := (&Clone{Source: SiteRef{Domain: c.source}, Staging: c.asked}).staging(c.target); got != c.want {
+			t.Errorf("%s to %s: %t", c.source, c.target, got)
+		}
 	}
 }

@@ -22,15 +22,12 @@ const (
 // clonePlan is what the op has found out about the original, kept for every attempt. It has
 // no secrets.
 type clonePlan struct {
-	URL     string `json:"url"`     // home
-	SiteURL string `json:"siteurl"` // where WordPress itself is, mostly the same
-	Up      bool   `json:"up"`
-	Reason  string `json:"reason,omitempty"`
-
-	Files  int64    `json:"files"`
-	Bytes  int64    `json:"bytes"`
-	Nested []string `json:"nested,omitempty"`
-	Cached bool     `json:"cached"` // it has our object cache
+	URL     string   `json:"url"`     // home
+	SiteURL string   `json:"siteurl"` // where WordPress itself is, mostly the same
+	Files   int64    `json:"files"`
+	Bytes   int64    `json:"bytes"`
+	Nested  []string `json:"nested,omitempty"`
+	Cached  bool     `json:"cached"` // it has our object cache
 
 	Prefix     string   `json:"prefix"`
 	Tables     []string `json:"tables"`
@@ -91,7 +88,7 @@ func (c *cloner) look(ctx context.Context, to wp.Site) (clonePlan, error) {
 		return clonePlan{}, err
 	}
 	p := clonePlan{Prefix: found.Config.TablePrefix}
-	if err := c.lookAtSite(ctx, found, &p); err != nil {
+	if err := c.lookAtAddress(ctx, found, &p); err != nil {
 		return p, err
 	}
 	if err := c.lookAtFiles(ctx, from, to, &p); err != nil {
@@ -126,9 +123,9 @@ func cloneable(found wp.Found) error {
 	return nil
 }
 
-// lookAtSite reads the addresses and whether the original comes up. One that does not may be
-// cloned all the same: to find out why is what people make copies for.
-func (c *cloner) lookAtSite(ctx context.Context, found wp.Found, p *clonePlan) error {
+// lookAtAddress reads what the original is called, from files and tables: WordPress itself is not
+// started there, as every start writes into the options.
+func (c *cloner) lookAtAddress(ctx context.Context, found wp.Found, p *clonePlan) error {
 	facts, err := wp.Inspect(ctx, c.Host, found)
 	if err != nil {
 		return err
@@ -138,13 +135,7 @@ func (c *cloner) lookAtSite(ctx context.Context, found wp.Found, p *clonePlan) e
 			Hint: "Repair it first; a copy of it would not work either."})
 	}
 	p.URL, p.SiteURL = facts[0].URL, strings.TrimSuffix(facts[0].AdminURL, "/wp-admin/")
-	site, err := found.Site.WithURL(p.URL)
-	if err != nil {
-		return fmt.Errorf("reading address of the original: %w", err)
-	}
-	health, err := c.Host.Probe(ctx, site)
-	p.Up, p.Reason = health.Up, health.Reason
-	return err
+	return nil
 }
 
 // spare is what a copy leaves free for others.

@@ -77,23 +77,27 @@ func (c *cloner) checkSerialized(ctx context.Context, from, staged wp.Site, logi
 	return nil
 }
 
-// verify starts the copy where it now stands, as a visit does.
+// verify starts the copy where it now stands, as a visit does. Only when it does not come up
+// the original is started as well: one that does not either may be copied all the same, since
+// finding out why is what people make copies for.
 func (c *cloner) verify(ctx context.Context) error {
-	site, err := c.site()
+	from, to, _, err := c.both()
 	if err != nil {
 		return err
 	}
-	p, err := c.planned()
-	if err != nil {
-		return err
-	}
-	health, err := c.Host.Probe(ctx, site)
+	health, err := c.Host.Probe(ctx, to)
 	if err != nil {
 		return notConfirmed(err)
 	}
-	if p.Up && !health.Up {
-		return Permanent(errors.New(health.Reason), Failure{Code: CodeSiteBroken, Message: "The copy does not come up, and the original does: " + health.Reason + ".",
-			Hint: "A plugin that is bound to its domain or its path is the usual reason. Deactivate it in the original, or leave it out with select."})
+	if !health.Up {
+		was, err := c.Host.Probe(ctx, from)
+		if err != nil {
+			return notConfirmed(err)
+		}
+		if was.Up {
+			return Permanent(errors.New(health.Reason), Failure{Code: CodeSiteBroken, Message: "The copy does not come up, and the original does: " + health.Reason + ".",
+				Hint: "A plugin that is bound to its domain or its path is the usual reason. Deactivate it in the original, or leave it out with select."})
+		}
 	}
 	b, err := json.Marshal(health)
 	if err != nil {
