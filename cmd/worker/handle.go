@@ -25,6 +25,7 @@ type handler struct {
 	inventory *inventory
 	catalog   *queue.Client
 	keeper    *keeper
+	turns     *turns
 	log       *slog.Logger
 }
 
