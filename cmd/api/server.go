@@ -120,6 +120,13 @@ func (s *server) routes(router *mux.Router) {
 	addKind[tasks.SecurityHideLogin](s, api, post, wp+"/security/hide-login", "Hide the login page, or show it again",
 		"It is at /slug/ then; wp-login.php and wp-admin answer 404 to visitors. This is obscurity, not protection.")
 
+	add(api, get, wp+"/backups", s.listBackups, "List backups", "A bare array, newest first; the next page is in the Link header.")
+	addKind[tasks.BackupCreate](s, api, post, wp+"/backup", "Take a backup", "Files and database, the latter as of one moment; encrypted, and only what is new takes room.")
+	add(api, del, wp+"/backups/{id}", s.deleteBackup, "Delete a backup", "")
+	add(api, post, wp+"/backups/{id}/verify", s.verifyBackup, "Restore a backup on trial", "Where nobody sees it: files and rows are compared with what was stored, and removed again.")
+	add(described, get, wp+"/backups/{id}/download", describeDownload, "Download a backup", "One tar: backup.json, database/*.sql (to be put together in order), files/…, summary.json with checksums. A stream that breaks off ends without its last chunk.")
+	router.Path(wp + "/backups/{id}/download").Methods(get).HandlerFunc(s.download)
+
 	add(api, get, wp+"/security", s.getSecurity, "Hardening of an install", "Every measure: applied or not, by which operation, what has drifted since, and why one is not available.")
 	addKind[tasks.SecurityDisableFileEdit](s, api, post, wp+"/security/disable-file-edit", "No file editor in the dashboard", "")
 	addKind[tasks.SecurityToggleDebug](s, api, post, wp+"/security/toggle-debug", "Debug into a private log", "Off puts back exactly what was there before.")
