@@ -302,6 +302,10 @@ func TestCloneRefusesWhatItCannotCopy(t *testing.T) {
 	c := d.database("fritz", "wp")
 	src := original{order: d.install("fritz", "old.test", "public_html", c)}
 	must(t, os.WriteFile(filepath.Join(src.docroot(), "wp-includes/version.php"), []byte("<?php\n$wp_version = '6.5';\n"), 0o644))
+	src.db = c.db
+	src.exec(t, "DROP TABLE wp_options")
+	src.exec(t, "CREATE TABLE wp_options (option_name VARCHAR(50), option_value TEXT)")
+	src.exec(t, "INSERT INTO wp_options VALUES ('siteurl', 'http://old.test'), ('home', 'http://old.test'), ('blogname', 'x')")
 	config := filepath.Join(src.docroot(), configFile)
 	plain, err := os.ReadFile(config)
 	must(t, err)

@@ -70,7 +70,7 @@ var e2eRows = []e2eRow{
 	{name: "POST /core/update", check: checkCoreUpdate},
 
 	{name: "POST /core/update (safe)", later: "safe update"},
-	{name: "POST /clone", later: "clone"},
+	{name: "POST /clone", check: checkClone},
 	{name: "GET /backups", later: "backup"},
 	{name: "POST /backup", later: "backup"},
 	{name: "DELETE /backups/{id}", later: "backup"},
