@@ -120,7 +120,7 @@ func (g *safeguard) broke(err error, reasons ...string) error {
 		message += fmt.Sprintf("; and %d more", n)
 	}
 	return &badEffect{Permanent(err, Failure{Code: CodeUpdateBrokeSite, Message: message + ".",
-		Hint: "Files and tables are as before the update. The result has what each page answered, the operation's log what PHP said. " +
+		Hint: "Files and tables are as before the update. The result and the operation's log have the reasons. " +
 			"Look for a version of the plugins and the theme that fits, then try again."})}
 }
 

@@ -19,7 +19,8 @@ import (
 type PageView struct {
 	Path   string `json:"path"`   // below the site's address, as it was asked for: "wp-login.php"
 	Status int    `json:"status"` // of the last answer; 0: none came
-	Length int64  `json:"length"` // of its body, in bytes, at most maxPage
+	Length int64  `json:"length"` // of its body without styles and scripts, in bytes, at most maxPage
+	Whole  bool   `json:"whole"`  // it is HTML to its end
 	Title  string `json:"title,omitempty"`
 	Fatal  string `json:"fatal,omitempty"`  // the last words of PHP, or of WordPress
 	Closed bool   `json:"closed,omitempty"` // the maintenance page answered instead
@@ -150,7 +151,7 @@ func (v *visitor) look(ctx context.Context, address *url.URL, view *PageView) (n
 	}
 	defer res.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxPage)) // a torn body shows in its length
-	view.Status, view.Length = res.StatusCode, int64(len(body))
+	view.Status = res.StatusCode
 	view.read(res, body)
 	if res.StatusCode < 300 || res.StatusCode > 399 {
 		return nil
@@ -169,6 +170,8 @@ var (
 	phpFatal   = regexp.MustCompile(`(?i)(?:fatal|parse) error(?:</b>)?:\s{1,4}(.{1,300})`)
 	wpCritical = regexp.MustCompile(`There has been a critical error on (?:this|your) website`)
 	wpDatabase = regexp.MustCompile(`Error establishing a database connection`)
+	htmlEnd    = regexp.MustCompile(`(?i)</html\s*>`)
+	unseen     = regexp.MustCompile(`(?is)<style\b.*?</style>|<script\b.*?</script>`)
 	anyTag     = regexp.MustCompile(`<[^>]{0,200}>`)
 )
 
@@ -178,6 +181,13 @@ func (p *PageView) read(res *http.Response, body []byte) {
 		p.Title = cleanLine(html.UnescapeString(string(m[1])), 120)
 	}
 	p.Fatal = fatalIn(string(body))
+	// A fatal error behind the head of a page ends it there and then, without a word where
+	// errors are not shown, and with the styles of the head it is still long.
+	p.Whole = htmlEnd.Match(body)
+	p.Length = int64(len(body))
+	for _, at := range unseen.FindAllIndex(body, -1) {
+		p.Length -= int64(at[1] - at[0])
+	}
 	// WordPress sends this header with its maintenance page, and with nothing else.
 	p.Closed = res.StatusCode == http.StatusServiceUnavailable && p.Fatal == "" && res.Header.Get("Retry-After") != ""
 }

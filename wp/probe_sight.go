@@ -166,6 +166,8 @@ func (p PageView) worse(b PageView) string {
 		return fmt.Sprintf("does not answer, and answered %d before", b.Status)
 	case p.rank() > b.rank():
 		return fmt.Sprintf("answers %d, and answered %d before", p.Status, b.Status)
+	case p.rank() == b.rank() && b.Whole && !p.Whole:
+		return "is cut off in the middle"
 	case p.rank() == b.rank() && b.Length >= floorLength && p.Length*100 < b.Length*floorShare:
 		return fmt.Sprintf("has %d bytes, and had %d before", p.Length, b.Length)
 	}

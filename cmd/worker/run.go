@@ -45,6 +45,9 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 	}
 	defer host.DB.Close() //nolint:errcheck // the process ends
 	host.Archives = state.archivesDir()
+	if host.Snapshots, err = wp.OpenSnapshots(state.snapshotsDir()); err != nil {
+		return err
+	}
 	restic, err := openBackups(cfg, state, log)
 	if err != nil {
 		return err
@@ -108,6 +111,7 @@ func (w *worker) serve(ctx context.Context, info wp.Info, h *handler) error {
 		inv.run,
 		inv.inspector.run,
 		(&archives{dir: w.host.Archives, log: w.log}).run,
+		(&snapshots{handler: h, ledger: queue.NewClient(w.store)}).run,
 		(&endings{host: w.host, state: h.state, ledger: queue.NewClient(w.store), log: w.log}).run,
 		w.exports.run,
 		w.keeper.run,

@@ -38,7 +38,7 @@ func openState(dir string) (*state, error) {
 		return nil, fmt.Errorf("locking %s: %w", lock.Name(), err)
 	}
 	s := &state{dir: dir, lock: lock}
-	for _, private := range []string{s.journalDir(), s.runsDir(), s.locksDir(), s.archivesDir(), s.backupsDir()} {
+	for _, private := range []string{s.journalDir(), s.runsDir(), s.locksDir(), s.archivesDir(), s.backupsDir(), s.snapshotsDir()} {
 		if err := os.MkdirAll(private, 0o700); err != nil {
 			return nil, errors.Join(fmt.Errorf("making state directory: %w", err), s.Close())
 		}
@@ -52,6 +52,9 @@ func openState(dir string) (*state, error) {
 func (s *state) journalDir() string { return filepath.Join(s.dir, "journal") }
 func (s *state) runsDir() string    { return filepath.Join(s.dir, "runs") }
 func (s *state) locksDir() string   { return filepath.Join(s.dir, "locks") }
+
+// snapshotsDir has the records of tables that are copied for updates.
+func (s *state) snapshotsDir() string { return filepath.Join(s.dir, "snapshots") }
 
 // archivesDir has the final archives of deleted installs.
 func (s *state) archivesDir() string { return filepath.Join(s.dir, "final") }
