@@ -30,9 +30,7 @@ var published = []string{
 }
 
 // unbuilt are those that do not exist yet. Whoever builds one takes it from here.
-var unbuilt = []string{
-	"POST /restore",
-}
+var unbuilt []string
 
 // walked is one operation of the document, with what a good request for it needs.
 type walked struct {

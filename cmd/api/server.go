@@ -100,6 +100,8 @@ func (s *server) routes(router *mux.Router) {
 	addKind[tasks.Maintenance](s, api, post, wp+"/maintenance", "Close an install for visitors, or open it again", "It opens by itself when its time is over.")
 	addKind[tasks.SearchReplace](s, api, post, wp+"/search-replace", "Replace a text in the database",
 		"Serialized values stay whole, and JSON's escaped form of the text is found too. There is no undo: send dry_run first.")
+	add(api, post, wp+"/restore", s.restore, "Restore a backup",
+		"All of it, its files or its database, or single paths and tables. It is built beside the present state and checked there; then both change places in one step, and back when the site does not work. A checkpoint of the present comes first.")
 	add(api, del, wp+"/delete", s.deleteSite, "Delete an install",
 		"Files, database, database user and cron lines, as far as nothing else uses them; dry_run names them all. A final archive is kept on the node for 7 days.")
 
