@@ -23,7 +23,13 @@ type rollout struct {
 	names     []string // of the nodes
 	nodes     []uint16 // of each child, in names
 	delays    []uint32 // of each child, in seconds
+
+	written string    // what this process wrote last, with the rev on which it did
+	beat    time.Time // when
 }
+
+// lifeEvery is how often an open rollout shows a sign of life when nothing changes.
+const lifeEvery = 10 * time.Second
 
 const targetChunk = 1000
 
@@ -117,6 +123,17 @@ type turn struct {
 	open    map[int]tasks.Op      // children with an op in the ledger; zero when it is not there (yet)
 	sites   map[int]tasks.SiteRef // of open children and of those that begin
 	changes map[int]change
+}
+
+// Skips says why an install would be skipped, "" when it would not.
+func (p RolloutPlan) Skips(site Site) string {
+	switch {
+	case site.Status == SiteSuspended:
+		return SkippedSuspended
+	case site.Status != SiteOK && !p.Broken:
+		return SkippedBroken
+	}
+	return ""
 }
 
 // maxTurns bounds the turns of one look, so that a rollout of skipped sites holds up no other.
@@ -283,14 +300,9 @@ func (c *Conductor) begin(ctx context.Context, t *turn, children []int) error {
 	}
 	for i, child := range children {
 		site, err := decodeSite(records[i].Val())
-		reason := ""
-		switch {
-		case err != nil || site.Account != t.sites[child].Account:
+		reason := t.plan.Skips(site)
+		if err != nil || site.Account != t.sites[child].Account {
 			reason = SkippedGone
-		case site.Status == SiteSuspended:
-			reason = SkippedSuspended
-		case site.Status != SiteOK && !t.plan.Broken:
-			reason = SkippedBroken
 		}
 		if reason != "" {
 			t.set(child, childSkipped, reason)
@@ -327,10 +339,15 @@ func (c *Conductor) write(ctx context.Context, t *turn, m rolloutMove) (bool, er
 	for _, child := range slices.Sorted(maps.Keys(t.changes)) {
 		args = append(args, child, string(t.changes[child].state), t.changes[child].reason)
 	}
+	same := fmt.Sprint(args...)
+	if same == t.written && time.Since(t.beat) < lifeEvery {
+		return true, nil
+	}
 	code, err := rolloutWriteScript.Run(ctx, c.rdb, keys, args...).Int()
 	if err != nil {
 		return false, fmt.Errorf("writing rollout: %w", err)
 	}
+	t.written, t.beat = same, time.Now()
 	if code == 1 && outcome.State.Final() {
 		delete(c.known, id)
 		c.metrics.RolloutEnded(t.op.Kind, string(outcome.State))

@@ -108,6 +108,25 @@ func (c *Client) indexRollout(ctx context.Context, op tasks.Op) error {
 	return nil
 }
 
+// RolloutPlan reads how a rollout goes on. Errors: ErrNotFound, ErrNoRollout.
+func (c *Client) RolloutPlan(ctx context.Context, id string) (RolloutPlan, error) {
+	if _, ok := tasks.Shard(id); !ok {
+		return RolloutPlan{}, ErrNotFound
+	}
+	text, err := c.rdb.HGet(ctx, c.names.op(id), "plan").Result()
+	if errors.Is(err, redis.Nil) {
+		return RolloutPlan{}, ErrNoRollout
+	}
+	if err != nil {
+		return RolloutPlan{}, fmt.Errorf("reading plan of rollout: %w", err)
+	}
+	var fields rolloutFields
+	if err := json.Unmarshal([]byte(text), &fields); err != nil {
+		return RolloutPlan{}, fmt.Errorf("decoding plan of rollout: %w", err)
+	}
+	return fields.Plan, nil
+}
+
 // ErrEnded answers a pause, or its end, of a rollout that has ended.
 var ErrEnded = errors.New("operation has ended")
 

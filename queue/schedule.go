@@ -25,8 +25,8 @@ const (
 	DefaultGrace = time.Hour
 )
 
-// ErrTooMany says that an account has as many schedules as it may have.
-var ErrTooMany = errors.New("too many schedules")
+// ErrManySchedules says that an account has as many schedules as it may have.
+var ErrManySchedules = errors.New("too many schedules")
 
 // ErrBadSchedule wraps what is wrong with an expression or a time zone, for people.
 var ErrBadSchedule = errors.New("malformed schedule")
@@ -39,7 +39,7 @@ type Schedule struct {
 	KeyID   string          `json:"key"`     // who made it
 	Kind    string          `json:"kind"`
 	Payload json.RawMessage `json:"payload"`
-	Target  Selection       `json:"target"`
+	Target  Targets         `json:"target"`
 	Cron    string          `json:"cron"`
 	TZ      string          `json:"tz,omitempty"`
 	Plan    RolloutPlan     `json:"plan"` // Waves and Base are decided when it fires
@@ -102,7 +102,7 @@ func NewScheduleID(reserved string) string {
 }
 
 // CreateSchedule keeps a new schedule; one with the same id that was there stays.
-// Errors: ErrTooMany, ErrBadSchedule.
+// Errors: ErrManySchedules, ErrBadSchedule.
 func (c *Client) CreateSchedule(ctx context.Context, s Schedule, now time.Time) (ScheduleState, error) {
 	return c.putSchedule(ctx, s, now, true)
 }
@@ -135,7 +135,7 @@ func (c *Client) putSchedule(ctx context.Context, s Schedule, now time.Time, cre
 	case code == 0:
 		return ScheduleState{}, ErrNotFound
 	case code == -1:
-		return ScheduleState{}, ErrTooMany
+		return ScheduleState{}, ErrManySchedules
 	}
 	return c.Schedule(ctx, s.ID)
 }

@@ -122,7 +122,7 @@ func (c *Conductor) present(ctx context.Context, s ScheduleState) ([]Site, error
 	}
 	c.log.Warn("schedule names sites that are gone", "schedule", s.ID, "count", len(gone.IDs))
 	left := slices.DeleteFunc(slices.Clone(s.Target.IDs), func(id string) bool { return slices.Contains(gone.IDs, id) })
-	return c.Select(ctx, s.Account, Selection{IDs: left})
+	return c.Select(ctx, s.Account, Targets{IDs: left})
 }
 
 // running answers FiringOverlap while the operation that the schedule made before goes on.

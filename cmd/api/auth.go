@@ -56,7 +56,7 @@ func (s *server) gate(next http.Handler) http.Handler {
 func wrongMethod(router *mux.Router, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var allow []string
-		for _, method := range []string{get, post, del} {
+		for _, method := range []string{get, post, patch, del} {
 			var match mux.RouteMatch
 			as := *r
 			as.Method = method

@@ -79,8 +79,10 @@ var chosen = map[string]map[string]any{
 	"POST /plugins/update":      {"plugin": "akismet"}, "POST /plugins/activate": {"plugin": "akismet"},
 	"POST /plugins/deactivate": {"plugin": "akismet"}, "POST /plugins/delete": {"plugin": "akismet"},
 	"POST /themes/update": {"theme": "twentytwentyfour"}, "POST /themes/delete": {"theme": "twentytwentyfour"},
-	"DELETE /delete": {"id": ""}, // of the install, put in by the walk
-	"POST /clone":    {"source_id": "", "target_domain": "shop.com", "target_path": "copy"},
+	"DELETE /delete":        {"id": ""}, // of the install, put in by the walk
+	"POST /schedules":       {"kind": "site.inspect", "target": map[string]any{"account": "alice"}, "cron": "@daily"},
+	"PATCH /schedules/{id}": {"name": "other"},
+	"POST /clone":           {"source_id": "", "target_domain": "shop.com", "target_path": "copy"},
 }
 
 // walk lists all operations that the document has.
@@ -102,6 +104,8 @@ func (k *kit) walk(site queue.Site, op string) (all []walked) {
 			switch {
 			case w.admin:
 				id = "n1"
+			case strings.HasPrefix(template, apiBase+"/wordpress/schedules"):
+				id = k.someSchedule()
 			case strings.HasPrefix(template, apiBase+"/users"):
 				id = keys.Keys[0].ID
 			case strings.Contains(template, "/backups/{id}"):
@@ -156,7 +160,7 @@ func (w *walked) fill(doc apiDocument, s schema, site queue.Site) {
 	}
 	maps.Copy(body, chosen[w.String()])
 	for _, name := range []string{"id", "source_id"} {
-		if _, ok := body[name]; ok {
+		if _, ok := s.Properties[name]; ok {
 			body[name] = site.ID
 			w.site = true
 		}
@@ -253,7 +257,7 @@ func TestEveryRouteRefusesInTheEnvelope(t *testing.T) {
 			call := func(key, method, path, body string) answer { return callOn(t, k.api.URL, key, method, path, body) }
 			call("", w.method, w.path, w.body).mustBeRefused(t, "without a key", 401, "UNAUTHORIZED")
 			call("wsp_"+strings.Repeat("0", 48), w.method, w.path, w.body).mustBeRefused(t, "with a bad key", 401, "UNAUTHORIZED")
-			call(k.alice, "PATCH", w.path, "").mustBeRefused(t, "with the wrong method", 405, "METHOD_NOT_ALLOWED")
+			call(k.alice, "PUT", w.path, "").mustBeRefused(t, "with the wrong method", 405, "METHOD_NOT_ALLOWED")
 			key := k.alice
 			if w.admin {
 				call(k.alice, w.method, w.path, w.body).mustBeRefused(t, "without an admin's key", 403, "FORBIDDEN")
@@ -325,7 +329,10 @@ func TestSomeoneElsesIDIsUnknownOnEveryRoute(t *testing.T) {
 }
 
 // at200 are changes that are over when they are answered.
-var at200 = []string{"POST /operations/{id}/cancel"}
+var at200 = []string{
+	"POST /operations/{id}/cancel", "POST /operations/{id}/pause", "POST /operations/{id}/resume",
+	"POST /schedules", "PATCH /schedules/{id}", "DELETE /schedules/{id}",
+}
 
 func TestEveryChangeIsAcceptedAndEnds(t *testing.T) {
 	t.Parallel()

@@ -86,7 +86,7 @@ func add[I, O any](api huma.API, method, path string, h func(context.Context, *I
 	switch any((*O)(nil)).(type) {
 	case *mutation:
 		op.DefaultStatus = http.StatusAccepted
-	case *keyAnswer:
+	case *keyAnswer, *scheduleCreated:
 		op.DefaultStatus = http.StatusCreated
 	}
 	if method != get {
@@ -144,7 +144,7 @@ type docPage struct {
 func pageOf(api *huma.OpenAPI) docPage {
 	page := docPage{Info: api.Info, Codes: codes}
 	for path, item := range api.Paths {
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Delete} {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Delete} {
 			if op == nil {
 				continue
 			}

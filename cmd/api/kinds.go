@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -27,15 +26,9 @@ type kindBody[T any] struct {
 	Task   T      `json:",embed"`
 }
 
-// Schema describes the flat object. Both halves refuse what they do not know, so
-// their union does too.
+// Schema describes the flat object.
 func (kindBody[T]) Schema(r huma.Registry) *huma.Schema {
-	flat := huma.SchemaFromType(r, reflect.TypeFor[target]())
-	payload := huma.SchemaFromType(r, reflect.TypeFor[T]())
-	maps.Copy(flat.Properties, payload.Properties)
-	flat.Required = append(flat.Required, payload.Required...)
-	flat.PrecomputeMessages()
-	return flat
+	return flatSchema(r, reflect.TypeFor[target](), reflect.TypeFor[T]())
 }
 
 // kindInput is a request with such a body.
@@ -51,16 +44,18 @@ type task[T any] interface {
 
 // Resolve adds what only the kind can judge to the problems of the types.
 func (in *kindInput[T, P]) Resolve(huma.Context) []error {
-	var errs []error
-	for _, p := range P(&in.Body.Task).Validate() {
-		errs = append(errs, &huma.ErrorDetail{Location: "body." + p.Field, Message: p.Reason})
-	}
-	return errs
+	return inBody(P(&in.Body.Task).Validate())
 }
 
 // addKind registers the route of a kind that changes an existing install: the
-// one line that a new kind needs here.
+// one line that a new kind needs here. Kinds for many take ids and filter as well.
 func addKind[T any, P task[T]](s *server, api huma.API, method, path, summary, description string) {
+	if tasks.ForMany(P(new(T)).Kind()) {
+		add(api, method, path, func(ctx context.Context, in *manyInput[T, P]) (*mutation, error) {
+			return s.changeMany(ctx, in.Body.Target, P(&in.Body.Task))
+		}, summary, description)
+		return
+	}
 	add(api, method, path, func(ctx context.Context, in *kindInput[T, P]) (*mutation, error) {
 		return s.change(ctx, in.Body.Target, P(&in.Body.Task))
 	}, summary, description)

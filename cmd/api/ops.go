@@ -65,6 +65,9 @@ func (s *server) retryOperation(ctx context.Context, in *opInput) (*mutation, er
 	if err != nil {
 		return nil, err
 	}
+	if old.Rollout() {
+		return s.retryRollout(ctx, old)
+	}
 	switch old.State {
 	case tasks.Failed, tasks.Cancelled, tasks.RolledBack:
 	default:
@@ -88,16 +91,18 @@ type mutation struct {
 }
 
 type mutationBody struct {
-	Success     bool          `json:"success"`
-	ID          string        `json:"id" example:"wp_4e8a1b2c3d4e5f60" doc:"The install, known before the operation has run."`
-	OperationID string        `json:"operation_id,omitempty"`
-	Type        string        `json:"type" example:"install"`
-	Status      tasks.State   `json:"status,omitempty" example:"queued"`
-	ProgressURL string        `json:"progress_url,omitempty"`
-	Position    int           `json:"queue_position,omitempty"`
-	DryRun      bool          `json:"dry_run,omitempty"`
-	Would       *plan         `json:"would,omitempty" doc:"What a dry run found would be done."`
-	Install     *installation `json:"installation,omitempty" doc:"The install that was there already, with on_exists=return."`
+	Success     bool            `json:"success"`
+	ID          string          `json:"id" example:"wp_4e8a1b2c3d4e5f60" doc:"The install, known before the operation has run; of an operation on many, its own id."`
+	OperationID string          `json:"operation_id,omitempty"`
+	Type        string          `json:"type" example:"install"`
+	Status      tasks.State     `json:"status,omitempty" example:"queued"`
+	ProgressURL string          `json:"progress_url,omitempty"`
+	Position    int             `json:"queue_position,omitempty"`
+	DryRun      bool            `json:"dry_run,omitempty"`
+	Would       *plan           `json:"would,omitempty" doc:"What a dry run found would be done."`
+	Children    *queue.Counts   `json:"children,omitempty" doc:"Of an operation on many installs."`
+	Rollout     *rolloutPreview `json:"rollout,omitempty" doc:"What a dry run found would be done to many installs."`
+	Install     *installation   `json:"installation,omitempty" doc:"The install that was there already, with on_exists=return."`
 }
 
 // submit records an op and answers 202. It fills in who asked, and the id that an
@@ -131,6 +136,7 @@ type opsInput struct {
 	Kind   []string `query:"kind" doc:"Comma-separated." maxItems:"32"`
 	Site   string   `query:"site" maxLength:"64" doc:"An install's id."`
 	Node   string   `query:"node" maxLength:"63"`
+	Many   bool     `query:"many" doc:"Only operations on many installs."`
 	IDs    []string `query:"ids" maxItems:"1000" doc:"Comma-separated; answers exactly these, unknown ones left out."`
 	Limit  int      `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	Cursor string   `query:"cursor" maxLength:"256"`
@@ -160,9 +166,16 @@ func (s *server) listOperations(ctx context.Context, in *opsInput) (*opsAnswer, 
 	}
 	if page.Next != "" {
 		out.Link = nextLink(apiBase+"/wordpress/operations", page.Next, url.Values{
-			"state": join(in.State), "kind": join(in.Kind), "site": {in.Site}, "node": {in.Node}, "limit": {fmt.Sprint(in.Limit)}})
+			"state": join(in.State), "kind": join(in.Kind), "site": {in.Site}, "node": {in.Node}, "many": onlyTrue(in.Many), "limit": {fmt.Sprint(in.Limit)}})
 	}
 	return out, nil
+}
+
+func onlyTrue(b bool) []string {
+	if !b {
+		return nil
+	}
+	return []string{"true"}
 }
 
 func (s *server) operationsOf(ctx context.Context, in *opsInput) (queue.Page[tasks.Op], error) {
@@ -170,7 +183,7 @@ func (s *server) operationsOf(ctx context.Context, in *opsInput) (queue.Page[tas
 		ops, err := s.Ledger.GetMany(ctx, in.IDs)
 		return queue.Page[tasks.Op]{Items: ops}, err
 	}
-	filter := queue.OpFilter{Account: scopeOf(ctx), Kinds: in.Kind, Site: in.Site, Node: in.Node, Limit: in.Limit, Cursor: in.Cursor}
+	filter := queue.OpFilter{Account: scopeOf(ctx), Kinds: in.Kind, Site: in.Site, Node: in.Node, Rollouts: in.Many, Limit: in.Limit, Cursor: in.Cursor}
 	for _, state := range in.State {
 		filter.States = append(filter.States, tasks.State(state))
 	}

@@ -94,6 +94,7 @@ func problemFor(ctx context.Context, err error) *problem {
 		busy    *queue.BusyError
 		exists  *queue.ExistsError
 		tooLong *http.MaxBytesError
+		unknown *queue.UnknownSitesError
 	)
 	x := exchangeOf(ctx)
 	p := newProblem("INTERNAL_ERROR", "Internal error").hint("report the request_id")
@@ -112,6 +113,19 @@ func problemFor(ctx context.Context, err error) *problem {
 		p.ID = exists.SiteID
 	case errors.As(err, &tooLong):
 		p = newProblem("PAYLOAD_TOO_LARGE", fmt.Sprintf("The body is larger than %d bytes", tooLong.Limit))
+	case errors.As(err, &unknown):
+		p = newProblem("NOT_FOUND", "Not found").hint("nothing was changed; take the ids in details out")
+		for _, id := range unknown.IDs {
+			p.Details = append(p.Details, tasks.Problem{Field: "ids", Reason: "no such install: " + id})
+		}
+	case errors.Is(err, queue.ErrTooLarge):
+		p = invalid(tasks.Problem{Field: "filter", Reason: fmt.Sprintf("fits more than %d installs", queue.MaxChildren)})
+	case errors.Is(err, queue.ErrNoRollout):
+		p = newProblem("CONFLICT", "The operation is about one install only")
+	case errors.Is(err, queue.ErrEnded):
+		p = newProblem("CONFLICT", "The operation has ended")
+	case errors.Is(err, queue.ErrManySchedules):
+		p = newProblem("CONFLICT", fmt.Sprintf("There are %d schedules already", queue.MaxSchedules)).hint("delete one first")
 	case errors.Is(err, queue.ErrNotFound):
 		p = newProblem("NOT_FOUND", "Not found")
 	case errors.Is(err, queue.ErrBadCursor):

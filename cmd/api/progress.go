@@ -23,7 +23,7 @@ const (
 // operation is what a client reads about an op, in this order.
 type operation struct {
 	Success       bool           `json:"success"`
-	ID            string         `json:"id" example:"wp_4e8a1b2c3d4e5f60" doc:"The install."`
+	ID            string         `json:"id" example:"wp_4e8a1b2c3d4e5f60" doc:"The install; of an operation on many, its own id."`
 	OperationID   string         `json:"operation_id"`
 	Type          string         `json:"type" example:"install"`
 	Status        tasks.State    `json:"status" enum:"queued,running,succeeded,failed,rolled_back,unverified,cancelled"`
@@ -48,12 +48,18 @@ type operation struct {
 	Domain        string         `json:"domain"`
 	Path          string         `json:"path"`
 	Node          string         `json:"node"`
+	ParentID      string         `json:"parent_id" doc:"The operation on many installs that it belongs to."`
+	ChildrenURL   string         `json:"children_url" doc:"Of an operation on many: each install and how it went. The result has the counts."`
 }
 
 // view is an op as it goes out. The password that is shown once is not in it.
 func (s *server) view(ctx context.Context, op tasks.Op, now time.Time) operation {
+	id, children := op.Site.ID, ""
+	if op.Rollout() {
+		id, children = op.ID, childrenURL(op.ID)
+	}
 	return operation{
-		Success: true, ID: op.Site.ID, OperationID: op.ID, Type: op.Kind,
+		Success: true, ID: id, OperationID: op.ID, Type: op.Kind,
 		Status: op.State, Done: op.State.Final(), Progress: op.Progress,
 		Step: op.Step, StepIndex: op.StepIndex, StepsTotal: op.StepsTotal, Message: op.Message,
 		Attempt: op.Attempt, QueuePosition: op.Position,
@@ -62,6 +68,7 @@ func (s *server) view(ctx context.Context, op tasks.Op, now time.Time) operation
 		ETASeconds: eta(op, now), Stalled: s.stalled(ctx, op, now),
 		Result: object(op.Result), Error: op.Error, Seq: op.Seq, Cancelling: op.CancelRequested,
 		Domain: op.Site.Domain, Path: op.Site.Path, Node: op.Site.Node,
+		ParentID: op.Parent, ChildrenURL: children,
 	}
 }
 
@@ -173,6 +180,8 @@ func (v *operation) appendJSON(b []byte) []byte {
 	b = appendText(append(b, `,"domain":`...), v.Domain)
 	b = appendText(append(b, `,"path":`...), v.Path)
 	b = appendText(append(b, `,"node":`...), v.Node)
+	b = appendText(append(b, `,"parent_id":`...), v.ParentID)
+	b = appendText(append(b, `,"children_url":`...), v.ChildrenURL)
 	return append(b, '}')
 }
 

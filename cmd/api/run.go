@@ -58,6 +58,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *settings) error {
 	return boot.Together(ctx,
 		func(ctx context.Context) error { return watcher.Run(ctx) },
 		func(ctx context.Context) error { return queue.NewReconciler(store, client).Run(ctx) },
+		queue.NewConductor(client, cfg.OpRetention).Run,
 		func(ctx context.Context) error {
 			return boot.ServeMetrics(ctx, log, cfg.MetricsListen, reg, store.Ping)
 		},

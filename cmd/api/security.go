@@ -51,7 +51,7 @@ type measureBody struct {
 
 type measureInput struct {
 	Measure string `path:"measure" maxLength:"64" example:"block-xmlrpc" doc:"One of block-directory-browsing, no-script-concatenation, block-xmlrpc, block-author-scan, block-backup-files, security-headers, disable-pingbacks, security-keys."`
-	Body    kindBody[measureBody]
+	Body    manyBody[measureBody]
 }
 
 func (in *measureInput) task() *tasks.SecurityMeasure {
@@ -61,13 +61,13 @@ func (in *measureInput) task() *tasks.SecurityMeasure {
 // Resolve adds what only the kind can judge. An unknown measure is no bad request but
 // an address that does not exist.
 func (in *measureInput) Resolve(huma.Context) []error {
-	var errs []error
+	problems := in.Body.Target.problems()
 	for _, p := range in.task().Validate() {
 		if p.Field != "measure" {
-			errs = append(errs, &huma.ErrorDetail{Location: "body." + p.Field, Message: p.Reason})
+			problems = append(problems, p)
 		}
 	}
-	return errs
+	return inBody(problems)
 }
 
 // changeMeasure serves the measures that have no kind of their own.
@@ -78,5 +78,5 @@ func (s *server) changeMeasure(ctx context.Context, in *measureInput) (*mutation
 			return nil, newProblem("NOT_FOUND", "No such measure").hint("%s", "the measure "+p.Reason)
 		}
 	}
-	return s.change(ctx, in.Body.Target, task)
+	return s.changeMany(ctx, in.Body.Target, task)
 }

@@ -74,10 +74,19 @@ func (s *server) routes(router *mux.Router) {
 		"A queued one ends at once; a running one stops and undoes what it made.")
 	add(api, post, wp+"/operations/{id}/retry", s.retryOperation, "Run a failed or cancelled operation again",
 		"A new operation with a new id and the same payload.")
+	add(api, post, wp+"/operations/{id}/pause", s.pauseOperation, "Let an operation on many installs begin no more of them", "Those that have begun are finished.")
+	add(api, post, wp+"/operations/{id}/resume", s.resumeOperation, "Let a paused operation go on", "")
+	add(api, get, wp+"/operations/{id}/children", s.listChildren, "Installs of an operation on many", "In their order, each with how it went.")
 	add(api, get, wp+"/operations/{id}/log", s.operationLog, "Output of an operation", "Redacted WP-CLI output.")
 	add(described, get, wp+"/operations/{id}/events", describeEvents, "Stream of an operation's changes",
 		"Server-Sent Events: snapshot, progress, done. Last-Event-ID resumes; 204 when there is nothing left to tell.")
 	router.Path(wp + "/operations/{id}/events").Methods(get).HandlerFunc(s.events)
+
+	add(api, post, wp+"/schedules", s.createSchedule, "Ask for something again and again", "Every time it is due is an operation on many installs, also for a single one.")
+	add(api, get, wp+"/schedules", s.listSchedules, "List schedules", "")
+	add(api, get, wp+"/schedules/{id}", s.getSchedule, "One schedule", "When it is due, what came of the last time, and the operation that it made.")
+	add(api, patch, wp+"/schedules/{id}", s.changeSchedule, "Change a schedule", "What is left out stays.")
+	add(api, del, wp+"/schedules/{id}", s.deleteSchedule, "Delete a schedule", "What it has made goes on.")
 
 	add(api, get, wp+"/installations", s.listInstallations, "List installs", "A bare array; the next page is in the Link header.")
 	add(api, get, wp+"/installation", s.getInstallation, "One install", "With plugins, themes, users, sizes and health, as its last inspection found them.")
@@ -156,4 +165,6 @@ const (
 	get  = http.MethodGet
 	post = http.MethodPost
 	del  = http.MethodDelete
+
+	patch = http.MethodPatch
 )

@@ -13,8 +13,8 @@ import (
 	"github.com/wispanel/wptk/tasks"
 )
 
-// Selection names many installs: by their ids, or by what they have in common.
-type Selection struct {
+// Targets names many installs: by their ids, or by what they have in common.
+type Targets struct {
 	IDs    []string     `json:"ids,omitempty"`
 	Filter *FleetFilter `json:"filter,omitempty"`
 }
@@ -45,7 +45,7 @@ func (e *UnknownSitesError) Error() string {
 
 // Select finds the installs of a selection that an account may touch ("" may all), each once:
 // ids in their order, a filter's by domain. Errors: *UnknownSitesError, ErrTooLarge.
-func (c *Client) Select(ctx context.Context, account string, sel Selection) ([]Site, error) {
+func (c *Client) Select(ctx context.Context, account string, sel Targets) ([]Site, error) {
 	if sel.Filter != nil {
 		return c.selectByFilter(ctx, account, *sel.Filter)
 	}
