@@ -76,7 +76,7 @@ var e2eRows = []e2eRow{
 	{name: "DELETE /backups/{id}", later: "backup"},
 	{name: "GET /backups/{id}/download", later: "backup"},
 	{name: "POST /backups/{id}/verify", later: "backup"},
-	{name: "POST /restore", later: "restore"},
+	{name: "POST /restore", check: checkRestore},
 
 	{name: deleteRow, check: checkDelete},
 }
