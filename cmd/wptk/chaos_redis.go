@@ -196,7 +196,7 @@ func (a *arena) await(ctx context.Context, what string, ask func(context.Context
 // redisKill kills Redis again and again under the flood. What was answered with 202 is on
 // its disk.
 func redisKill(ctx context.Context, a *arena, _ *chaosRunCmd) error {
-	return a.floodThrough(ctx, a.n(200, 20), func(ctx context.Context, _ *watcher) error {
+	return a.floodThrough(ctx, a.n(200, 10), func(ctx context.Context, _ *watcher) error {
 		for range a.n(10, 2) {
 			if err := pause(ctx, time.Second+time.Duration(a.dice.Float64()*float64(time.Second))); err != nil {
 				return err
@@ -228,7 +228,7 @@ func sentinelFailover(ctx context.Context, a *arena, _ *chaosRunCmd) error {
 	if err := a.await(ctx, "replicas to be good enough", func(ctx context.Context) error { return a.writable(ctx) }); err != nil {
 		return err
 	}
-	err := a.floodThrough(ctx, a.n(20, 10), func(ctx context.Context, w *watcher) error {
+	err := a.floodThrough(ctx, a.n(20, 5), func(ctx context.Context, w *watcher) error {
 		for range a.n(10, 1) {
 			if err := pause(ctx, 2*time.Second); err != nil {
 				return err

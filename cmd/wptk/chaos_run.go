@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/wispanel/wptk/cmd/internal/verdict"
@@ -20,6 +21,7 @@ type chaosRunCmd struct {
 
 	Seed     uint64        `help:"Of everything that is left to chance; 0 takes a new one, which is printed." env:"-"`
 	Short    bool          `help:"Small numbers: three minutes for all." env:"-"`
+	Parallel int           `help:"Scenarios at one time, each with servers of its own; 0 is one, or three with --short." env:"-"`
 	Keep     bool          `help:"Keep history, logs, journals and Redis's files also when all is well." env:"-"`
 	Duration time.Duration `help:"Of soak." default:"30m" env:"-"`
 }
@@ -70,7 +72,7 @@ type chaosTotal struct {
 // mostViolations is how many a line of the result lists; the history has them all.
 const mostViolations = 10
 
-// Run goes through the scenarios, one after the other, each with servers of its own.
+// Run goes through the scenarios, each with servers of its own.
 func (cmd *chaosRunCmd) Run(ctx context.Context, a *app) error {
 	chosen, err := cmd.chosen()
 	if err != nil {
@@ -81,13 +83,7 @@ func (cmd *chaosRunCmd) Run(ctx context.Context, a *app) error {
 	}
 	total := chaosTotal{Name: "chaos", Met: true, Seed: cmd.Seed, Short: cmd.Short}
 	say(a.err, "seed %d", cmd.Seed)
-	for _, s := range chosen {
-		f, err := cmd.one(ctx, a, s)
-		if err != nil {
-			f.Met = false
-			f.Missed = append(f.Missed, clean(err.Error()))
-		}
-		cmd.tell(a, f)
+	for _, f := range cmd.each(ctx, a, chosen) {
 		total.Scenarios = append(total.Scenarios, f)
 		total.Cases += f.Cases
 		total.Held += f.Held
@@ -95,11 +91,44 @@ func (cmd *chaosRunCmd) Run(ctx context.Context, a *app) error {
 		total.Duplicated += f.Duplicated
 		total.Faults += f.Faults
 		total.Met = total.Met && f.Met
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	return a.measured(total, total.Met, "SCENARIO OPS HELD LOST DUPLICATED REPEATED FAULTS SECONDS FIGURES VERDICT", scenarioRows(total.Scenarios))
+}
+
+// each runs the scenarios and answers their figures in the order of the scenarios.
+func (cmd *chaosRunCmd) each(ctx context.Context, a *app, chosen []scenario) []scenarioFigures {
+	at := max(cmd.Parallel, 1)
+	if cmd.Parallel == 0 && cmd.Short {
+		at = 3
+	}
+	figures := make([]scenarioFigures, len(chosen))
+	next := make(chan int, len(chosen))
+	for i := range chosen {
+		next <- i
+	}
+	close(next)
+	var wg sync.WaitGroup
+	var telling sync.Mutex
+	for range at {
+		wg.Go(func() {
+			for i := range next {
+				f, err := cmd.one(ctx, a, chosen[i])
+				if err != nil {
+					f.Met = false
+					f.Missed = append(f.Missed, clean(err.Error()))
+				}
+				figures[i] = f
+				telling.Lock()
+				cmd.tell(a, f)
+				telling.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return figures
 }
 
 func (cmd *chaosRunCmd) chosen() ([]scenario, error) {
