@@ -64,23 +64,58 @@ type DumpOptions struct {
 
 // Dump writes a database as SQL, from one consistent snapshot of its InnoDB tables. It runs
 // as the tenant, with the tenant's login. The same rows give the same bytes. Our own claim
-// on a database is left out. The end of a whole dump is a line that begins with
+// on a database is left out, and so is, with a line in the op's log, what the server does not
+// let the tenant read: views that do not work any more, and routines when one of them is
+// somebody else's. The end of a whole dump is a line that begins with
 // "-- Dump completed". Errors are of the classes of Import, or w's own.
 func (h *Host) Dump(ctx context.Context, site Site, from Login, opt DumpOptions, w io.Writer) error {
 	program, err := findProgram("mariadb-dump", "")
 	if err != nil {
 		return fmt.Errorf("finding mariadb-dump: %w", err)
 	}
-	args := []string{
+	args, err := h.unreadable(ctx, site, from, len(opt.Tables) == 0)
+	if err != nil {
+		return err
+	}
+	args = append(args,
 		"--single-transaction", "--quick", "--skip-lock-tables", "--hex-blob", "--triggers", "--order-by-primary",
 		"--no-tablespaces", "--skip-dump-date", "--default-character-set=utf8mb4", "--max-allowed-packet=1G",
-		"--ignore-table=" + from.Name + "." + claimTable,
-	}
-	if len(opt.Tables) == 0 {
-		args = append(args, "--routines", "--events")
-	}
-	args = append(append(args, "--", from.Name), opt.Tables...)
+		"--ignore-table="+from.Name+"."+claimTable, "--", from.Name)
+	args = append(args, opt.Tables...)
 	return h.runClient(ctx, site, from, proc.Spec{Path: program, Args: args, Stdout: &countingWriter{w: w, tell: opt.Progress}})
+}
+
+// unreadable are the arguments by which the client leaves out what it could not read: it
+// would end at the first.
+func (h *Host) unreadable(ctx context.Context, site Site, from Login, whole bool) ([]string, error) {
+	answer, err := h.count(ctx, site, from, countRequest{Unreadable: true})
+	if err != nil {
+		return nil, fmt.Errorf("looking for views: %w", err)
+	}
+	hooks, _ := ctx.Value(hooksKey{}).(RunHooks)
+	leave := func(what string, names []string) {
+		line := cleanLine("Left out of the dump: "+what+" "+strings.Join(names, ", "), 500)
+		if hooks.Log != nil {
+			hooks.Log(line)
+		}
+		slog.WarnContext(ctx, line, "site", site.ID)
+	}
+	var args []string
+	for _, view := range answer.Views {
+		args = append(args, "--ignore-table="+from.Name+"."+view)
+	}
+	if len(answer.Views) > 0 {
+		leave("views that do not work:", answer.Views)
+	}
+	switch {
+	case !whole:
+	case len(answer.Routines) > 0:
+		args = append(args, "--events")
+		leave("functions and procedures, as the site's database user may not read", answer.Routines)
+	default:
+		args = append(args, "--events", "--routines")
+	}
+	return args, nil
 }
 
 // Import runs a dump as the tenant, with the tenant's login: the server lets it do what the

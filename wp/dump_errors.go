@@ -94,5 +94,6 @@ func clientError(program string, exit proc.Exit, stderr []byte) error {
 // statement, over lines and with quotes of its own, so there all behind it goes.
 func withoutValues(message string) string {
 	message, _, _ = strings.Cut(message, "for the right syntax")
+	message = strings.ReplaceAll(message, "n't ", " not ") // no quotes
 	return cleanLine(quotedText.ReplaceAllString(message, "'…'"), 300)
 }

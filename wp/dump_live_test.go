@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wispanel/wptk/deploy/devstack"
 	"github.com/wispanel/wptk/wp/rewrite"
 	"github.com/wispanel/wptk/wp/wptest"
 )
@@ -196,11 +199,15 @@ func TestCopiedDatabaseIsTheSameDatabase(t *testing.T) {
 	ctx := t.Context()
 	fresh, err := d.host.FreshSchema(ctx, "op_copy", d.login.Name, d.login.User, "127.0.0.1")
 	must(t, err)
+	run(t, d.conn, "INSERT INTO wp_old3 SELECT seq, REPEAT('x', 40), 'y' FROM seq_1_to_20000") // more than fits into the pipes
 	before := shown(t, d.conn, unchanged)
-	seen := watchProcesses(t)
 	var last, total int64
-	stats, err := d.host.CopyDatabase(ctx, d.site, d.login, d.login.In(fresh), rewrite.Filter{}, func(done, all int64) { last, total = done, all })
-	processes := seen()
+	var processes []string // while the dump waits for us
+	stats, err := d.host.CopyDatabase(ctx, d.site, d.login, d.login.In(fresh), rewrite.Filter{}, func(done, all int64) {
+		if last, total = done, all; processes == nil {
+			processes = argumentsAndEnvironments(t)
+		}
+	})
 	must(t, err)
 	copied := asTCP(t, d.live, d.login.In(fresh))
 	if diff := cmp.Diff(before, shown(t, copied, unchanged)); diff != "" {
@@ -236,6 +243,20 @@ func TestCopiedDatabaseIsTheSameDatabase(t *testing.T) {
 	if there != here+1 {
 		t.Errorf("the trigger has written %d rows in the copy, %d in the source", there, here)
 	}
+}
+
+// argumentsAndEnvironments are those of every process there is.
+func argumentsAndEnvironments(t *testing.T) (all []string) {
+	files, err := filepath.Glob("/proc/[0-9]*/[ce][mn][dv]*")
+	if err != nil {
+		t.Error(err)
+	}
+	for _, file := range files {
+		if b, err := os.ReadFile(file); err == nil { // else it is gone, or not ours
+			all = append(all, string(b))
+		}
+	}
+	return all
 }
 
 func unchanged(s string) string { return s }
@@ -419,3 +440,54 @@ func TestConfigIsPointedAtAnotherDatabaseAndBack(t *testing.T) {
 		}
 	}
 }
+
+func TestViewsThatDoNotWorkAreLeftOutOfADumpAndNamed(t *testing.T) {
+	t.Parallel()
+	d := newTenantDB(t, "kim")
+	run(t, d.conn, "CREATE TABLE wp_t (a INT)", "CREATE TABLE wp_gone (a INT)", "CREATE VIEW wp_lost AS SELECT * FROM wp_gone", "CREATE VIEW wp_good AS SELECT * FROM wp_t", "DROP TABLE wp_gone")
+	root := as(t, d.admin, "root", d.db.Password, d.login.Name)
+	run(t, root, "CREATE DEFINER=nobody_any_more@localhost SQL SECURITY DEFINER VIEW wp_orphan AS SELECT * FROM wp_t",
+		"CREATE DEFINER=nobody_any_more@localhost FUNCTION not_ours() RETURNS INT RETURN 1")
+	var log []string
+	var out bytes.Buffer
+	ctx := WithRun(t.Context(), RunHooks{Log: func(line string) { log = append(log, line) }})
+	must(t, d.host.Dump(ctx, d.site, d.login, DumpOptions{}, &out))
+	text := out.String()
+	if !strings.Contains(text, "VIEW `wp_good`") || !strings.Contains(text, "VIEW `wp_orphan`") || strings.Contains(text, "wp_lost") {
+		t.Errorf("%s", text)
+	}
+	if all := strings.Join(log, "\n"); !strings.Contains(all, "wp_lost") || !strings.Contains(all, "not_ours") || strings.Contains(all, "wp_good") {
+		t.Errorf("log is %q", log)
+	}
+}
+
+// A server that dies in the middle is no broken dump: trying again makes sense.
+func TestServerThatDiesInTheMiddleIsUnavailable(t *testing.T) {
+	t.Parallel()
+	d := newTenantDB(t, "lou")
+	server := devstack.MariaDBT(t)
+	admin, err := NewAdmin(server.DSN())
+	must(t, err)
+	t.Cleanup(func() { admin.Close() })
+	d.host.DB, d.host.DBHost = admin, "127.0.0.1:"+port(server.Addr)
+	d.login.Host = d.host.DBHost
+	ctx := t.Context()
+	must(t, admin.CreateDatabase(ctx, d.login.Name), admin.EnsureUser(ctx, d.login.User, "127.0.0.1", d.login.Password), admin.Grant(ctx, d.login.Name, d.login.User, "127.0.0.1"))
+	rows := strings.Repeat("INSERT INTO t VALUES ('"+strings.Repeat("x", 1000)+"');\n", 3000)
+	killed := &onRead{do: server.Kill}
+	err = d.host.Import(ctx, d.site, d.login, io.MultiReader(strings.NewReader("CREATE TABLE t (a TEXT);\n"+rows), killed, strings.NewReader(rows)))
+	if !errors.Is(err, ErrUnavailable) {
+		t.Errorf("import: %v", err)
+	}
+	if err := d.host.Dump(ctx, d.site, d.login, DumpOptions{}, io.Discard); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("dump of a dead server: %v", err)
+	}
+	if _, err := d.host.TableCounts(ctx, d.site, d.login); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("counting on a dead server: %v", err)
+	}
+}
+
+// onRead does something once, when it is read from.
+type onRead struct{ do func() }
+
+func (r *onRead) Read([]byte) (int, error) { r.do(); return 0, io.EOF }

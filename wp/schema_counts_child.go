@@ -46,14 +46,17 @@ type countRequest struct {
 	User     string `json:"user"`
 	Password string `json:"password"`
 
-	Text string `json:"text,omitempty"` // empty: rows are counted
+	Text       string `json:"text,omitempty"` // empty: rows are counted
+	Unreadable bool   `json:"unreadable,omitempty"`
 }
 
 type countAnswer struct {
-	Rows    map[string]int64 `json:"rows,omitempty"`
-	Columns []columnCount    `json:"columns,omitempty"`
-	Refused string           `json:"refused,omitempty"` // for people
-	Away    bool             `json:"away,omitempty"`
+	Rows     map[string]int64 `json:"rows,omitempty"`
+	Columns  []columnCount    `json:"columns,omitempty"`
+	Views    []string         `json:"views,omitempty"`    // that do not work
+	Routines []string         `json:"routines,omitempty"` // whose text is not shown
+	Refused  string           `json:"refused,omitempty"`  // for people
+	Away     bool             `json:"away,omitempty"`
 }
 
 type columnCount struct {
@@ -79,7 +82,10 @@ func childCount(ctx context.Context, q countRequest) (countAnswer, error) {
 		return countAnswer{}, err
 	}
 	defer tx.Rollback() //nolint:errcheck // nothing was written
-	if q.Text != "" {
+	switch {
+	case q.Unreadable:
+		return findUnreadable(ctx, tx, q.Name)
+	case q.Text != "":
 		return countText(ctx, tx, q)
 	}
 	tables, err := pairs(ctx, tx, `SELECT TABLE_NAME, '' FROM information_schema.TABLES
@@ -96,6 +102,32 @@ func childCount(ctx context.Context, q countRequest) (countAnswer, error) {
 		answer.Rows[t[0]] = n
 	}
 	return answer, nil
+}
+
+// findUnreadable finds what is there and cannot be dumped.
+func findUnreadable(ctx context.Context, tx *sql.Tx, db string) (answer countAnswer, err error) {
+	views, err := pairs(ctx, tx, "SELECT TABLE_NAME, '' FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_TYPE = 'VIEW' ORDER BY 1", db)
+	if err != nil {
+		return answer, err
+	}
+	for _, v := range views { // nothing but asking each as mariadb-dump does tells
+		rows, err := tx.QueryContext(ctx, "SHOW FIELDS FROM "+quoteIdent(v[0]))
+		if err == nil {
+			err = errors.Join(rows.Err(), rows.Close())
+		}
+		var server *mysql.MySQLError
+		switch {
+		case errors.As(err, &server) && classOf(err) == nil:
+			answer.Views = append(answer.Views, v[0])
+		case err != nil:
+			return answer, err
+		}
+	}
+	routines, err := pairs(ctx, tx, "SELECT ROUTINE_NAME, '' FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = ? AND ROUTINE_DEFINITION IS NULL ORDER BY 1", db)
+	for _, r := range routines {
+		answer.Routines = append(answer.Routines, r[0])
+	}
+	return answer, err
 }
 
 func countText(ctx context.Context, tx *sql.Tx, q countRequest) (countAnswer, error) {
