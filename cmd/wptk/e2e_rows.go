@@ -69,7 +69,7 @@ var e2eRows = []e2eRow{
 	{name: "POST /reinstall-core", check: checkReinstall},
 	{name: "POST /core/update", check: checkCoreUpdate},
 
-	{name: "POST /core/update (safe)", later: "safe update"},
+	{name: "POST /core/update (safe)", check: checkSafeUpdate},
 	{name: "POST /clone", check: checkClone},
 	{name: "GET /backups", later: "backup"},
 	{name: "POST /backup", later: "backup"},
