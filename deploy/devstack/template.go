@@ -76,6 +76,7 @@ func install(ctx context.Context, b *base, target string, as owner) error {
 	err = runTool(ctx, tool, []string{
 		"--no-defaults", "--datadir=" + target, "--tmpdir=" + b.path("data", "tmp"),
 		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
+		"--force", // older ones want the machine to know its own name, which a bare one may not
 		"--innodb-use-native-aio=0", "--innodb-log-file-size=" + logFileSize,
 	}, b.path("data"), &out, as)
 	if err != nil {
