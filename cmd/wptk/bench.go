@@ -12,6 +12,7 @@ import (
 type benchCmd struct {
 	Latency  benchLatencyCmd  `cmd:"" help:"From accepted to started on an idle node, beside stock asynq; and what being idle costs."`
 	Progress benchProgressCmd `cmd:"" help:"Requests a second of a progress poll, beside bare handlers."`
+	Update   benchUpdateCmd   `cmd:"" help:"An update of WordPress, beside wp core update and update-db; and what a safe one costs."`
 
 	ProgressServer progressServerCmd `cmd:"" hidden:"" help:"A bare handler, for bench progress."`
 }
