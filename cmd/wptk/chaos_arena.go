@@ -30,6 +30,7 @@ type setting struct {
 	slots    int // of a node's fast lane; 4 when 0
 	proxied  bool
 	sentinel bool
+	fsync    string         // of Redis; "" is always
 	millis   map[string]int // how long commands of the stand-in take
 }
 
@@ -247,7 +248,7 @@ func (a *arena) startServers(ctx context.Context) error {
 			a.group, errRedis = devstack.RedisSentinel(ctx)
 			return
 		}
-		a.stack.redis, errRedis = devstack.Redis(ctx, devstack.RedisOptions{Dir: a.state.dir("redis")})
+		a.stack.redis, errRedis = devstack.Redis(ctx, devstack.RedisOptions{Dir: a.state.dir("redis"), AppendFsync: a.fsync})
 	})
 	wg.Go(func() {
 		a.stack.mariadb, errMariaDB = devstack.MariaDB(ctx, devstack.MariaDBOptions{Dir: a.state.dir("mariadb")})

@@ -111,7 +111,7 @@ func (a *arena) flood(ctx context.Context, n *hostNode, rate int) (asked int) {
 func (a *arena) floodThrough(ctx context.Context, rate int, fn func(context.Context, *watcher) error) error {
 	w := a.watchAll(ctx)
 	defer w.stop()
-	still, live := a.nodes[0], a.nodes[1]
+	still := a.nodes[0]
 	if err := a.hold(still, true); err != nil {
 		return err
 	}
@@ -121,10 +121,12 @@ func (a *arena) floodThrough(ctx context.Context, rate int, fn func(context.Cont
 	wg.Go(func() { asked = a.flood(flood, still, rate) })
 	var errLive error
 	wg.Go(func() { // beside it, a node that works
-		for _, domain := range live.domains {
-			if _, err := a.insist(flood, domain); err != nil && flood.Err() == nil {
-				errLive = err
-				return
+		for _, live := range a.nodes[1:] {
+			for _, domain := range live.domains {
+				if _, err := a.insist(flood, domain); err != nil && flood.Err() == nil {
+					errLive = err
+					return
+				}
 			}
 		}
 	})

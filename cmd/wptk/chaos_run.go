@@ -81,10 +81,17 @@ func (cmd *chaosRunCmd) Run(ctx context.Context, a *app) error {
 	if cmd.Seed == 0 {
 		cmd.Seed = uint64(rand.Uint32()) + 1
 	}
-	total := chaosTotal{Name: "chaos", Met: true, Seed: cmd.Seed, Short: cmd.Short}
 	say(a.err, "seed %d", cmd.Seed)
-	for _, f := range cmd.each(ctx, a, chosen) {
-		total.Scenarios = append(total.Scenarios, f)
+	total := sum(cmd.each(ctx, a, chosen), cmd.Seed, cmd.Short)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return a.measured(total, total.Met, "SCENARIO OPS HELD LOST DUPLICATED REPEATED FAULTS SECONDS FIGURES VERDICT", scenarioRows(total.Scenarios))
+}
+
+func sum(all []scenarioFigures, seed uint64, short bool) chaosTotal {
+	total := chaosTotal{Name: "chaos", Seed: seed, Short: short, Scenarios: all, Met: len(all) > 0}
+	for _, f := range all {
 		total.Cases += f.Cases
 		total.Held += f.Held
 		total.Lost += f.Lost
@@ -92,10 +99,7 @@ func (cmd *chaosRunCmd) Run(ctx context.Context, a *app) error {
 		total.Faults += f.Faults
 		total.Met = total.Met && f.Met
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return a.measured(total, total.Met, "SCENARIO OPS HELD LOST DUPLICATED REPEATED FAULTS SECONDS FIGURES VERDICT", scenarioRows(total.Scenarios))
+	return total
 }
 
 // each runs the scenarios and answers their figures in the order of the scenarios.

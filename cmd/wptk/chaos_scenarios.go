@@ -12,7 +12,7 @@ import (
 var scenarios = []scenario{
 	{name: "worker-kill", help: "kill -9 the worker every 2 s (±50 %) under installs", patient: 40 * time.Minute,
 		set: func(cmd *chaosRunCmd) setting {
-			return setting{domains: pick(cmd, 508, 28), slots: 8, millis: map[string]int{"core install": 300}}
+			return setting{domains: pick(cmd, 508, 40), slots: 8, millis: map[string]int{"core install": 300}}
 		},
 		run: workerKill},
 	{name: "redelivery", help: "how soon a killed worker's op is taken up again, beside stock asynq", patient: 20 * time.Minute,
@@ -34,6 +34,11 @@ var scenarios = []scenario{
 	{name: "redis-kill", help: "Redis is killed ten times under 200 requests a second", patient: 40 * time.Minute,
 		set:    func(cmd *chaosRunCmd) setting { return setting{nodes: 2, domains: pick(cmd, 100, 5), slots: 8} },
 		expect: firstComes, run: redisKill},
+	{name: "redis-everysec", help: "the same with appendfsync everysec: tells how much is lost", patient: 40 * time.Minute, long: true,
+		set: func(cmd *chaosRunCmd) setting {
+			return setting{domains: pick(cmd, 100, 5), slots: 8, fsync: "everysec"}
+		},
+		expect: func(a *arena) verdict.Expect { e := firstComes(a); e.MayForget = true; return e }, run: redisKill},
 	{name: "redis-full", help: "Redis runs out of memory", patient: 5 * time.Minute,
 		set: func(cmd *chaosRunCmd) setting {
 			return setting{domains: pick(cmd, 40, 8), millis: map[string]int{"core install": 1000}}
@@ -153,7 +158,7 @@ func workerKill(ctx context.Context, a *arena, _ *chaosRunCmd) error {
 	if err := w.until(ctx, ids, len(ids), isDone); err != nil {
 		return err
 	}
-	every := max(killEvery, 2*time.Since(began))
+	every := max(killEvery, time.Since(began))
 	a.marks["kill_every_s"] = figure(every.Seconds())
 	if ids, err = a.askAll(ctx, a.setting.domains-a.slots); err != nil {
 		return err

@@ -39,6 +39,9 @@ type Expect struct {
 	// MayDie: processes of ours may end by themselves and be started again, as a worker
 	// does that starts while Redis is away.
 	MayDie bool
+	// MayForget: accepted ops may be lost, as with a Redis that does not write at once. They
+	// are counted, and that is all.
+	MayForget bool
 }
 
 // Violation is a promise that was broken.
@@ -94,9 +97,9 @@ func (m *model) verdict() Verdict {
 			duplicated[broken.Op+broken.Domain] = true
 		}
 	}
-	v.Lost, v.Duplicated = len(lost), len(duplicated)
+	v.Lost, v.Duplicated = len(lost)+len(m.forgotten), len(duplicated)
 	for _, id := range m.order {
-		if !bad[id] {
+		if !bad[id] && !m.forgotten[id] {
 			v.Held++
 		}
 	}
@@ -107,6 +110,9 @@ func (m *model) verdict() Verdict {
 func (m *model) judgeOps() {
 	for _, id := range m.order {
 		op := m.ops[id]
+		if m.forgotten[id] {
+			continue
+		}
 		if !op.last.Done {
 			m.broke(Ends, id, op.domain, "it is %s at the end", orUnseen(op.last.Status))
 			continue

@@ -167,6 +167,14 @@ func TestCountsSayHowManyWereLostAndDuplicated(t *testing.T) {
 	}
 }
 
+func TestOpsThatMayBeForgottenAreCounted(t *testing.T) {
+	t.Parallel()
+	facts := append(history(2), Fact{What: Accepted, Request: "x", Op: "op_x", Domain: "x.test"}, Fact{What: Missing, Op: "op_x"})
+	if v := Check(facts, Expect{MayForget: true}); !v.Met() || v.Lost != 1 || v.Held != 2 || v.Cases != 3 {
+		t.Errorf("%+v", v)
+	}
+}
+
 // Whatever else happens around it, a breach is found, and nothing is found without one.
 func TestOneBreachAmongManyGoodOpsIsFound(t *testing.T) {
 	t.Parallel()

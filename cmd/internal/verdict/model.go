@@ -13,6 +13,8 @@ type model struct {
 	order    []string          // accepted ops
 	requests map[string]string // Idempotency-Key -> op
 
+	forgotten map[string]bool // ops that may be
+
 	commands []*command
 	running  map[string]*command // by run
 
@@ -35,7 +37,7 @@ type command struct {
 }
 
 func newModel(e Expect) *model {
-	return &model{expect: e, ops: map[string]*opModel{}, requests: map[string]string{}, running: map[string]*command{},
+	return &model{expect: e, ops: map[string]*opModel{}, requests: map[string]string{}, forgotten: map[string]bool{}, running: map[string]*command{},
 		sites: map[string][]string{}, exists: map[Thing]map[string]int{}}
 }
 
@@ -46,6 +48,10 @@ func (m *model) apply(f Fact) {
 	case Seen:
 		m.seen(f)
 	case Missing:
+		if m.expect.MayForget {
+			m.forgotten[f.Op] = true
+			return
+		}
 		m.broke(Kept, f.Op, f.Domain, "the API does not know it any more")
 	case Fault:
 		m.faults++
