@@ -21,17 +21,19 @@ type commands struct {
 	JSON     bool            `name:"json" help:"One JSON line per answer and event, for programs." env:"-"`
 	access
 
-	Install  installCmd  `cmd:"" help:"Install WordPress on a domain."`
-	Ops      opsCmd      `cmd:"" help:"Operations: what was asked for and how it went."`
-	Sites    sitesCmd    `cmd:"" help:"The WordPress installs of all nodes."`
-	Nodes    nodesCmd    `cmd:"" help:"Hosting nodes (admin key)."`
-	Keys     keysCmd     `cmd:"" help:"API keys, made directly in Redis by the operator."`
-	Packages packagesCmd `cmd:"" help:"Fill a directory that nodes take WordPress, plugins and themes from."`
-	Bench    benchCmd    `cmd:"" help:"Measure beside a baseline."`
-	Chaos    chaosCmd    `cmd:"" help:"Break things and see that the promises hold."`
-	E2E      e2eCmd      `cmd:"" name:"e2e" help:"Everything the API offers, on real sites of several versions of WordPress."`
-	Demo     demoCmd     `cmd:"" help:"The whole toolkit on this machine: two nodes, two real sites."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Install   installCmd   `cmd:"" help:"Install WordPress on a domain."`
+	Ops       opsCmd       `cmd:"" help:"Operations: what was asked for and how it went."`
+	Sites     sitesCmd     `cmd:"" help:"The WordPress installs of all nodes."`
+	Rollouts  rolloutsCmd  `cmd:"" help:"Operations on many installs."`
+	Schedules schedulesCmd `cmd:"" help:"What is asked for again and again."`
+	Nodes     nodesCmd     `cmd:"" help:"Hosting nodes (admin key)."`
+	Keys      keysCmd      `cmd:"" help:"API keys, made directly in Redis by the operator."`
+	Packages  packagesCmd  `cmd:"" help:"Fill a directory that nodes take WordPress, plugins and themes from."`
+	Bench     benchCmd     `cmd:"" help:"Measure beside a baseline."`
+	Chaos     chaosCmd     `cmd:"" help:"Break things and see that the promises hold."`
+	E2E       e2eCmd       `cmd:"" name:"e2e" help:"Everything the API offers, on real sites of several versions of WordPress."`
+	Demo      demoCmd      `cmd:"" help:"The whole toolkit on this machine: two nodes, two real sites."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // Exit statuses.
