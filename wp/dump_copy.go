@@ -65,7 +65,7 @@ func (h *Host) ImportFiltered(ctx context.Context, site Site, to Login, f rewrit
 	wg.Go(func() {
 		err := dump(ctx, dumped)
 		failed(err)
-		dumped.CloseWithError(err) //nolint:errcheck // always nil
+		dumped.CloseWithError(err)
 	})
 	wg.Go(func() {
 		var err error
@@ -74,12 +74,12 @@ func (h *Host) ImportFiltered(ctx context.Context, site Site, to Login, f rewrit
 			err = ErrDumpTruncated
 		}
 		failed(err)
-		filtered.CloseWithError(err)      //nolint:errcheck // always nil
-		raw.CloseWithError(orClosed(err)) //nolint:errcheck // always nil
+		filtered.CloseWithError(err)
+		raw.CloseWithError(orClosed(err))
 	})
 	err := h.Import(ctx, site, to, clean)
 	failed(err)
-	clean.CloseWithError(orClosed(err)) //nolint:errcheck // always nil
+	clean.CloseWithError(orClosed(err))
 	wg.Wait()
 	return stats, first
 }

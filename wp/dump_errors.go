@@ -63,14 +63,15 @@ func clientError(program string, exit proc.Exit, stderr []byte) error {
 	e := &SQLError{Code: -1}
 	for line := range strings.Lines(said) {
 		line = strings.TrimSpace(line)
+		// Atoi has digits, or for an unknown line nothing: then 0 it is.
 		if m := importFailure.FindStringSubmatch(line); m != nil {
-			e.Code, _ = strconv.Atoi(m[1]) //nolint:errcheck // four digits
-			e.Line, _ = strconv.Atoi(m[2]) //nolint:errcheck // digits, or none: 0
+			e.Code, _ = strconv.Atoi(m[1])
+			e.Line, _ = strconv.Atoi(m[2])
 			e.Message = m[3]
 			break
 		}
 		if m := dumpFailure.FindStringSubmatch(line); m != nil {
-			e.Code, _ = strconv.Atoi(m[1] + m[4]) //nolint:errcheck // four digits
+			e.Code, _ = strconv.Atoi(m[1] + m[4])
 			e.Message = m[2] + m[3]
 			break
 		}

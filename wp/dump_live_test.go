@@ -134,7 +134,7 @@ func shown(t *testing.T, db *sql.DB, rename func(string) string) map[string]stri
 			into[i] = &values[i]
 		}
 		rows.Next()
-		must(t, rows.Scan(into...))
+		must(t, rows.Scan(into...), rows.Err())
 		text := ""
 		for i, c := range columns {
 			if strings.HasPrefix(c, "Create ") || c == "SQL Original Statement" || c == "sql_mode" {

@@ -111,10 +111,7 @@ func findUnreadable(ctx context.Context, tx *sql.Tx, db string) (answer countAns
 		return answer, err
 	}
 	for _, v := range views { // nothing but asking each as mariadb-dump does tells
-		rows, err := tx.QueryContext(ctx, "SHOW FIELDS FROM "+quoteIdent(v[0]))
-		if err == nil {
-			err = errors.Join(rows.Err(), rows.Close())
-		}
+		err := showFields(ctx, tx, v[0])
 		var server *mysql.MySQLError
 		switch {
 		case errors.As(err, &server) && classOf(err) == nil:
@@ -128,6 +125,15 @@ func findUnreadable(ctx context.Context, tx *sql.Tx, db string) (answer countAns
 		answer.Routines = append(answer.Routines, r[0])
 	}
 	return answer, err
+}
+
+func showFields(ctx context.Context, tx *sql.Tx, view string) error {
+	rows, err := tx.QueryContext(ctx, "SHOW FIELDS FROM "+quoteIdent(view))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	return rows.Err()
 }
 
 func countText(ctx context.Context, tx *sql.Tx, q countRequest) (countAnswer, error) {
