@@ -94,7 +94,8 @@ func (s *shim) option(name string) (string, error) {
 	case errors.As(err, &refused), errors.Is(err, sql.ErrNoRows):
 		return "", fmt.Errorf("reading option %s: %w", name, err)
 	}
-	return "", fmt.Errorf("Error establishing a database connection: %w", err) //nolint:revive // WordPress's own words, which the worker knows
+	// WordPress's own words, which the worker knows.
+	return "", fmt.Errorf("Error establishing a database connection: %w", err)
 }
 
 func (s *shim) checkPassword() (string, error) {

@@ -287,8 +287,9 @@ func (a *arena) finalReading(ctx context.Context) error {
 	return nil
 }
 
-func isRunning(op operation) bool { return op.Status == tasks.Running }
-func isDone(op operation) bool    { return op.Done }
-func inStep(step string) func(operation) bool {
-	return func(op operation) bool { return op.Status == tasks.Running && op.Step == step || op.Done }
+func isDone(op operation) bool { return op.Done }
+
+// installing reports an op whose command runs on the site, or has run.
+func installing(op operation) bool {
+	return op.Status == tasks.Running && op.Step == "install" || op.Done
 }

@@ -26,7 +26,7 @@ func mariadbDown(ctx context.Context, a *arena, _ *chaosRunCmd) error {
 		if err != nil {
 			return err
 		}
-		if err := w.until(ctx, ids, 1, inStep("install")); err != nil {
+		if err := w.until(ctx, ids, 1, installing); err != nil {
 			return err
 		}
 		const away = 5 * time.Second

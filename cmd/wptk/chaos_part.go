@@ -23,7 +23,6 @@ type part struct {
 	mu      sync.Mutex
 	process *victim
 	wanted  bool // it should be running
-	err     error
 }
 
 // restartAfter is how long a supervisor waits before it starts a process again.

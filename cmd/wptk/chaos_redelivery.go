@@ -57,7 +57,7 @@ func (a *arena) redeliveries(ctx context.Context, n int) ([]float64, error) {
 		if err != nil {
 			return all, err
 		}
-		if err := w.until(ctx, []string{id}, 1, inStep("install")); err != nil {
+		if err := w.until(ctx, []string{id}, 1, installing); err != nil {
 			return all, err
 		}
 		attempt := w.state(id).Attempt

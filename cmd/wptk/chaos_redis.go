@@ -53,7 +53,7 @@ func (a *arena) outage(ctx context.Context, w *watcher, o redisOutage, n int) (t
 	if err != nil {
 		return 0, err
 	}
-	if err := w.until(ctx, ids, min(n, a.slots)/2, inStep("install")); err != nil {
+	if err := w.until(ctx, ids, min(n, a.slots)/2, installing); err != nil {
 		return 0, err
 	}
 	if o.hangs {
@@ -325,7 +325,7 @@ func redisFull(ctx context.Context, a *arena, _ *chaosRunCmd) error {
 	if err != nil {
 		return err
 	}
-	if err := w.until(ctx, ids, 1, inStep("install")); err != nil {
+	if err := w.until(ctx, ids, 1, installing); err != nil {
 		return err
 	}
 	a.fault("Redis is out of memory")

@@ -24,7 +24,7 @@ func rolling(ctx context.Context, a *arena, _ *chaosRunCmd) error {
 	if err != nil {
 		return err
 	}
-	if err := w.until(ctx, ids, a.setting.nodes, inStep("install")); err != nil {
+	if err := w.until(ctx, ids, a.setting.nodes, installing); err != nil {
 		return err
 	}
 	var slowest time.Duration
@@ -57,7 +57,7 @@ func duplicate(ctx context.Context, a *arena, _ *chaosRunCmd) error {
 	if err != nil {
 		return err
 	}
-	if err := w.until(ctx, ids, 1, inStep("install")); err != nil {
+	if err := w.until(ctx, ids, 1, installing); err != nil {
 		return err
 	}
 	for i, id := range ids { // while they run or wait
@@ -158,7 +158,7 @@ func nodeGone(ctx context.Context, a *arena, _ *chaosRunCmd) error {
 	if err != nil {
 		return err
 	}
-	if err := w.until(ctx, ids, 1, inStep("install")); err != nil {
+	if err := w.until(ctx, ids, 1, installing); err != nil {
 		return err
 	}
 	if err := a.nodes[0].kill(); err != nil {
@@ -175,7 +175,7 @@ func nodeGone(ctx context.Context, a *arena, _ *chaosRunCmd) error {
 			return fmt.Errorf("setting back an operation: %w", err)
 		}
 	}
-	err = a.await(ctx, "the node to be called lost, and what ran there stalled", func(ctx context.Context) error { return a.isLost(ctx, w, ids) })
+	err = a.await(ctx, "the node to be called lost, and what ran there stalled", func(ctx context.Context) error { return a.isLost(ctx, ids) })
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func nodeGone(ctx context.Context, a *arena, _ *chaosRunCmd) error {
 	return nil
 }
 
-func (a *arena) isLost(ctx context.Context, w *watcher, ids []string) error {
+func (a *arena) isLost(ctx context.Context, ids []string) error {
 	nodes, _, err := a.stack.client.nodes(ctx)
 	if err != nil {
 		return err
