@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"time"
 
 	"github.com/wispanel/wptk/wp"
@@ -156,12 +155,24 @@ func (v *backupVerifier) compare(ctx context.Context, site wp.Site, record Backu
 		if result.Tables, err = v.Host.TableCounts(ctx, site, login); err != nil {
 			return err
 		}
-		if !maps.Equal(result.Tables, sum.Tables) {
-			return fmt.Errorf("%w: rows of tables", errDiffers)
+		if table := differing(sum.Tables, result.Tables); table != "" {
+			return fmt.Errorf("%w: table %q has %d rows, %d were stored", errDiffers, table, result.Tables[table], sum.Tables[table])
 		}
 		result.Checked = append(result.Checked, "rows")
 	}
 	return v.SetResult(result)
+}
+
+// differing names a table that has not as many rows in both; "" when there is none.
+func differing(a, b map[string]int64) string {
+	for _, tables := range []map[string]int64{a, b} {
+		for table := range tables {
+			if a[table] != b[table] {
+				return table
+			}
+		}
+	}
+	return ""
 }
 
 // scratch makes a database that nobody but this op has.

@@ -18,7 +18,7 @@ var siteDeleteSpec = Spec{
 // of that beforehand.
 type SiteDelete struct {
 	KeepDatabase  bool  `json:"keep_database,omitempty" doc:"Leave the database and its user as they are."`
-	KeepBackup    *bool `json:"keep_backup,omitempty" doc:"Keep a final archive of files and database on the node for 7 days; true when left out."`
+	KeepBackup    *bool `json:"keep_backup,omitempty" doc:"Keep a final backup of files and database for 7 days; true when left out."`
 	IncludeNested bool  `json:"include_nested,omitempty" doc:"Also delete the files of other installs below this one; their databases stay."`
 	DryRun        bool  `json:"dry_run,omitempty" doc:"Only tell what would be deleted."`
 }
@@ -42,9 +42,11 @@ type SiteDeletion struct {
 
 // DeletionArchive is the final archive; of a dry run, only that there would be one.
 type DeletionArchive struct {
-	File  string    `json:"file,omitempty"`
-	Bytes int64     `json:"bytes,omitempty"`
-	Until time.Time `json:"until"`
+	File string `json:"file,omitempty"`
+	// Backup is its id when the node has a backup store; then there is no file.
+	Backup string    `json:"backup_id,omitempty"`
+	Bytes  int64     `json:"bytes,omitempty"`
+	Until  time.Time `json:"until"`
 	// Database tells whether the tables are in it.
 	Database bool `json:"database"`
 }

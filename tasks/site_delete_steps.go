@@ -190,6 +190,9 @@ func (d *deleter) archive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if d.Host.Backups != nil && d.Catalog != nil {
+		return d.finalBackup(ctx, state)
+	}
 	found, err := d.retired(ctx)
 	if err != nil {
 		return err
@@ -206,7 +209,37 @@ func (d *deleter) archive(ctx context.Context) error {
 	return d.keep(state)
 }
 
-func (d *deleter) removeArchive(context.Context) error { return d.Host.RemoveArchive(d.archiveName()) }
+// finalBackup stores the install where it waits for its end, in the node's backup store: it
+// can be listed, downloaded and restored like all others.
+func (d *deleter) finalBackup(ctx context.Context, state SiteDeletion) error {
+	staged, err := d.staged()
+	if err != nil {
+		return err
+	}
+	s := saving{Type: BackupFull, Reason: BackupFinal, KeepUntil: state.Archive.Until, Docroot: state.Docroot,
+		Nested: true, Database: state.Archive.Database, Expect: state.Bytes + state.Database.Bytes}
+	if !s.Database {
+		s.Type = BackupFiles
+	}
+	b, err := d.save(ctx, staged, s)
+	if err == nil {
+		err = d.list(ctx, b)
+	}
+	var step *StepError
+	switch {
+	case errors.As(err, &step), errors.Is(err, syscall.ENOSPC), ctx.Err() != nil:
+		return err
+	case err != nil:
+		return Permanent(err, Failure{Code: CodeBackupFailed, Message: "The final backup of the site could not be stored, so nothing was deleted.",
+			Hint: "Try again; when it stays so, the operator should look at the backup store. keep_backup=false deletes without one."})
+	}
+	state.Archive.Backup, state.Archive.Bytes = b.ID, b.Bytes
+	return d.keep(state)
+}
+
+func (d *deleter) removeArchive(ctx context.Context) error {
+	return errors.Join(d.unlist(ctx), d.unsave(ctx), d.Host.RemoveArchive(d.archiveName()))
+}
 
 func (d *deleter) dropDatabase(ctx context.Context) error {
 	state, err := d.decided()

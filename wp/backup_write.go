@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"time"
@@ -80,10 +81,10 @@ func (b *backupWriter) write(ctx context.Context) error {
 		return err
 	}
 	config, text, err := b.host.LoadConfig(ctx, b.site)
-	if err != nil {
-		return err
+	if err != nil && (b.what.Database || !errors.Is(err, fs.ErrNotExist)) {
+		return err // files alone need no configuration
 	}
-	above := filepath.Dir(config) != b.site.Docroot
+	above := err == nil && filepath.Dir(config) != b.site.Docroot
 	m := &b.manifest
 	m.Format, m.WordPress, m.ConfigAbove = BackupFormat, found.Version, above && b.what.Files
 	m.Account, m.Domain, m.Path = b.site.Account, b.site.Domain, b.site.Path
