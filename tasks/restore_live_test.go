@@ -348,6 +348,7 @@ func TestRestoreIsWholeOrNotAtAll(t *testing.T) {
 		{"a dry run changes nothing", kept.dryRestore},
 		{"a full restore survives deaths at every boundary, and visitors see one state or the other", kept.dyingRestores},
 		{"single paths and tables come back alone", kept.partialRestores},
+		{"a configuration above the docroot stays there, and the present is kept", kept.restoreAbove},
 		{"a damaged backup leaves the site alone", kept.damagedRestore},
 		{"a backup of a broken site is switched back", kept.brokenRestore},
 	} {
@@ -421,6 +422,25 @@ func (k kept) partialRestores(addr, id string, _ map[string]string) {
 	k.mustBeIn(addr, "two", "two")
 	k.change(&Restore{BackupID: id, Checkpoint: noCheckpoint, Type: BackupDatabase}).mustEnd(Succeeded)
 	k.mustBeIn(addr, "two", "one")
+}
+
+func (k kept) restoreAbove(addr, id string, _ map[string]string) {
+	k.become("two")
+	inside, above := filepath.Join(k.docroot(), configFile), filepath.Join(k.home(), configFile)
+	must(k.t, os.Rename(inside, above))
+	r := k.restoreResult(k.change(&Restore{BackupID: id}).mustEnd(Succeeded))
+	k.mustBeIn(addr, "one", "one")
+	if _, err := os.Stat(above); err != nil || k.has(configFile) {
+		k.t.Errorf("wp-config.php is not where it was: %v", err)
+	}
+	checkpoint, err := k.shelf.Backup(k.t.Context(), r.Checkpoint)
+	must(k.t, err)
+	if checkpoint.Reason != BackupCheckpoint || checkpoint.KeepUntil.IsZero() || checkpoint.Tables["wp_extra_two"] != 1 {
+		k.t.Errorf("%+v", checkpoint)
+	}
+	k.change(&Restore{BackupID: r.Checkpoint, Checkpoint: noCheckpoint}).mustEnd(Succeeded)
+	k.mustBeIn(addr, "two", "two")
+	must(k.t, os.Rename(above, inside))
 }
 
 func (k kept) damagedRestore(addr, id string, _ map[string]string) {
