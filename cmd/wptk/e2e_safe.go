@@ -25,7 +25,7 @@ func checkSafeUpdate(x *exam) {
 	})
 	x.put("wp-content/plugins/"+plugin, fmt.Sprintf(`<?php
 /* Plugin Name: Of its time */
-add_action( 'wp_head', function () { update_option( 'e2e_old', 'spoiled' ); if ( %q !== $GLOBALS['wp_version'] ) { e2e_function_that_is_gone(); } } );`, x.version))
+add_action( 'wp_head', function () { if ( %q !== $GLOBALS['wp_version'] ) { update_option( 'e2e_old', 'spoiled' ); e2e_function_that_is_gone(); } } );`, x.version))
 	x.ask(nil, `require_once ABSPATH . 'wp-admin/includes/plugin.php'; activate_plugin( $args[0] ); update_option( 'e2e_old', 'as it was' );`, plugin)
 	files, tables := x.filesSum(), x.tablesSum()
 
