@@ -188,7 +188,20 @@ func (s *Store) readWebhooks(ctx context.Context, ids []string) ([]Webhook, erro
 // ChangeWebhook changes one by a function, which may be called again when somebody
 // else changes it at the same time. Error: ErrNotFound, or the function's.
 func (c *Client) ChangeWebhook(ctx context.Context, id string, change func(*Webhook) error) (Webhook, error) {
-	return c.changeWebhook(ctx, id, change)
+	var before Webhook
+	w, err := c.changeWebhook(ctx, id, func(w *Webhook) error {
+		before = *w
+		return change(w)
+	})
+	if err != nil || w.URL == before.URL && (before.Enabled || !w.Enabled) {
+		return w, err
+	}
+	// Another receiver, or the same one that somebody has seen to: its past is over.
+	if err := c.rdb.HDel(ctx, c.names.hook(id), "failing").Err(); err != nil {
+		return Webhook{}, fmt.Errorf("clearing past of webhook: %w", err)
+	}
+	w.FailingSince = time.Time{}
+	return w, nil
 }
 
 func (s *Store) changeWebhook(ctx context.Context, id string, change func(*Webhook) error) (Webhook, error) {

@@ -151,6 +151,8 @@ func areaOf(route string) (permission string, admin bool) {
 	switch {
 	case strings.HasPrefix(rest, "/wordpress"):
 		return queue.PermWordPress, false
+	case strings.HasPrefix(rest, "/webhooks"):
+		return queue.PermWebhooks, false
 	case strings.HasPrefix(rest, "/nodes"):
 		return queue.PermAll, true
 	}

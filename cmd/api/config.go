@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wispanel/wptk/cmd/internal/boot"
+	"github.com/wispanel/wptk/egress"
 )
 
 // settings are the flags of wptk-api. boot reads them from flags, environment
@@ -22,6 +23,7 @@ type settings struct {
 	TLSKey         string        `name:"tls-key" help:"Private key (PEM) of --tls-cert." placeholder:"FILE"`
 	SecretsKeyFile string        `help:"age identity that seals what is shown once; made when missing. API replicas share it." default:"/var/lib/wptk/api.age" placeholder:"FILE"`
 	TrustedProxies []string      `help:"Networks whose X-Forwarded-For is believed." placeholder:"CIDR"`
+	EgressAllow    []string      `help:"Networks that are not public and that webhooks may lead to all the same, on any port and without TLS." placeholder:"CIDR"`
 	OpRetention    time.Duration `help:"How long finished operations can be read." default:"720h"`
 	RateLimit      int           `help:"Requests a minute for a key that has no limit of its own, and for an address without a key." default:"60"`
 }
@@ -52,20 +54,34 @@ func (c *settings) Validate() error {
 	if _, err := c.proxies(); err != nil {
 		errs = append(errs, err)
 	}
+	if _, err := c.egress(); err != nil {
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 
-// proxies parses --trusted-proxies; a bare address is a network of one.
+// proxies parses --trusted-proxies.
 func (c *settings) proxies() ([]netip.Prefix, error) {
+	return networks("--trusted-proxies", c.TrustedProxies)
+}
+
+// egress is where webhooks may lead.
+func (c *settings) egress() (egress.Policy, error) {
+	allow, err := networks("--egress-allow", c.EgressAllow)
+	return webhookPolicy(allow), err
+}
+
+// networks parses a list of networks; a bare address is a network of one.
+func networks(flag string, list []string) ([]netip.Prefix, error) {
 	var all []netip.Prefix
-	for _, text := range c.TrustedProxies {
+	for _, text := range list {
 		if addr, err := netip.ParseAddr(text); err == nil {
 			all = append(all, netip.PrefixFrom(addr, addr.BitLen()))
 			continue
 		}
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, fmt.Errorf("--trusted-proxies: %w", err)
+			return nil, fmt.Errorf("%s: %w", flag, err)
 		}
 		all = append(all, prefix)
 	}

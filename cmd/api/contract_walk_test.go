@@ -79,10 +79,11 @@ var chosen = map[string]map[string]any{
 	"POST /plugins/update":      {"plugin": "akismet"}, "POST /plugins/activate": {"plugin": "akismet"},
 	"POST /plugins/deactivate": {"plugin": "akismet"}, "POST /plugins/delete": {"plugin": "akismet"},
 	"POST /themes/update": {"theme": "twentytwentyfour"}, "POST /themes/delete": {"theme": "twentytwentyfour"},
-	"DELETE /delete":        {"id": ""}, // of the install, put in by the walk
-	"POST /schedules":       {"kind": "site.inspect", "target": map[string]any{"account": "alice"}, "cron": "@daily"},
-	"PATCH /schedules/{id}": {"name": "other"},
-	"POST /clone":           {"source_id": "", "target_domain": "shop.com", "target_path": "copy"},
+	"DELETE /delete":              {"id": ""}, // of the install, put in by the walk
+	"POST /schedules":             {"kind": "site.inspect", "target": map[string]any{"account": "alice"}, "cron": "@daily"},
+	"PATCH /schedules/{id}":       {"name": "other"},
+	"POST /clone":                 {"source_id": "", "target_domain": "shop.com", "target_path": "copy"},
+	"PATCH /api/v1/webhooks/{id}": {"enabled": true},
 }
 
 // walk lists all operations that the document has.
@@ -106,6 +107,8 @@ func (k *kit) walk(site queue.Site, op string) (all []walked) {
 				id = "n1"
 			case strings.HasPrefix(template, apiBase+"/wordpress/schedules"):
 				id = k.someSchedule()
+			case strings.HasPrefix(template, apiBase+"/webhooks"):
+				id = k.hook(k.alice, `{"url":"https://example.com/"}`).ID
 			case strings.HasPrefix(template, apiBase+"/users"):
 				id = keys.Keys[0].ID
 			case strings.Contains(template, "/backups/{id}"):
@@ -113,7 +116,7 @@ func (k *kit) walk(site queue.Site, op string) (all []walked) {
 			case strings.Contains(template, "{id}"):
 				w.site = true
 			}
-			w.path = strings.NewReplacer("{id}", id, "{username}", "alice", "{measure}", "block-xmlrpc").Replace(template)
+			w.path = strings.NewReplacer("{id}", id, "{username}", "alice", "{measure}", "block-xmlrpc", "{delivery}", "dlv_0").Replace(template)
 			for _, p := range o.Parameters {
 				if p.In == "query" && p.Name == "id" && p.Required {
 					w.path += "?id=" + url.QueryEscape(site.ID)

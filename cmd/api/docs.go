@@ -86,7 +86,9 @@ func add[I, O any](api huma.API, method, path string, h func(context.Context, *I
 	switch any((*O)(nil)).(type) {
 	case *mutation:
 		op.DefaultStatus = http.StatusAccepted
-	case *keyAnswer, *scheduleCreated:
+	case *deliveryAnswer:
+		op.DefaultStatus = http.StatusAccepted
+	case *keyAnswer, *scheduleCreated, *webhookSecretAnswer:
 		op.DefaultStatus = http.StatusCreated
 	}
 	if method != get {

@@ -79,7 +79,9 @@ func (s *server) reserve(r *http.Request, key string) (queue.Reservation, bool, 
 
 // showsSecret marks the routes whose answer shows a secret, and which make a new
 // object every time they run.
-func showsSecret(route string) bool { return strings.HasSuffix(route, "/api-keys") }
+func showsSecret(route string) bool {
+	return strings.HasSuffix(route, "/api-keys") || route == apiBase+"/webhooks" || route == apiBase+"/webhooks/{id}/rotate"
+}
 
 // settle keeps the answer, or gives the key back. An answer of 5xx does neither:
 // the op may have been recorded, and the repeat must find its id.

@@ -126,6 +126,8 @@ func problemFor(ctx context.Context, err error) *problem {
 		p = newProblem("CONFLICT", "The operation has ended")
 	case errors.Is(err, queue.ErrManySchedules):
 		p = newProblem("CONFLICT", fmt.Sprintf("There are %d schedules already", queue.MaxSchedules)).hint("delete one first")
+	case errors.Is(err, queue.ErrTooManyWebhooks):
+		p = newProblem("CONFLICT", "The account has as many webhooks as it may").hint("delete one first")
 	case errors.Is(err, queue.ErrNotFound):
 		p = newProblem("NOT_FOUND", "Not found")
 	case errors.Is(err, queue.ErrBadCursor):

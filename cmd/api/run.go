@@ -41,6 +41,10 @@ func run(ctx context.Context, log *slog.Logger, cfg *settings) error {
 	if err != nil {
 		return err
 	}
+	outside, err := cfg.egress()
+	if err != nil {
+		return err
+	}
 	reg := boot.NewRegistry()
 	metrics := queue.NewMetrics(reg)
 	store, err := queue.Open(ctx, queue.Options{URL: cfg.RedisURL, Username: cfg.RedisUsername, Password: password, Metrics: metrics}, log)
@@ -50,15 +54,18 @@ func run(ctx context.Context, log *slog.Logger, cfg *settings) error {
 	defer store.Close() //nolint:errcheck // the process ends
 	reg.MustRegister(queue.NewSnapshot(store))
 	client, watcher := queue.NewClient(store), queue.NewWatcher(store)
-	handler := newServer(deps{
+	d := deps{
 		Ledger: client, Watcher: watcher, Metrics: metrics, Secrets: secrets, Log: log,
-		Proxies: proxies, RateLimit: cfg.RateLimit, Retention: cfg.OpRetention,
+		Proxies: proxies, Egress: outside, RateLimit: cfg.RateLimit, Retention: cfg.OpRetention,
 		Ready: store.Ping, Closing: ctx.Done(),
-	})
+	}
+	handler := newServer(d)
+	courier := queue.NewCourier(store, client, watcher, queue.CourierConfig{Sender: newSender(d)})
 	return boot.Together(ctx,
 		func(ctx context.Context) error { return watcher.Run(ctx) },
 		func(ctx context.Context) error { return queue.NewReconciler(store, client).Run(ctx) },
 		queue.NewConductor(client, cfg.OpRetention).Run,
+		courier.Run,
 		func(ctx context.Context) error {
 			return boot.ServeMetrics(ctx, log, cfg.MetricsListen, reg, store.Ping)
 		},

@@ -12,6 +12,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/wispanel/wptk/cmd/internal/seal"
+	"github.com/wispanel/wptk/egress"
 	"github.com/wispanel/wptk/queue"
 	"github.com/wispanel/wptk/tasks"
 )
@@ -25,6 +26,7 @@ type deps struct {
 	Log     *slog.Logger
 
 	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
+	Egress    egress.Policy  // where webhooks may lead
 	RateLimit int            // requests a minute, unless a key has its own
 	Retention time.Duration  // of ended operations
 
@@ -151,6 +153,17 @@ func (s *server) routes(router *mux.Router) {
 	add(api, post, apiBase+"/users/{username}/api-keys", s.createKey, "Create an API key", "The secret is in this answer only.")
 	add(api, get, apiBase+"/users/{username}/api-keys", s.listKeys, "List API keys", "")
 	add(api, del, apiBase+"/users/{username}/api-keys/{id}", s.revokeKey, "Revoke an API key", "Seen by every API process within 5 seconds.")
+
+	const hooks = apiBase + "/webhooks"
+	add(api, post, hooks, s.createWebhook, "Create a webhook", "The secret is in this answer only.")
+	add(api, get, hooks, s.listWebhooks, "List webhooks", "")
+	add(api, get, hooks+"/{id}", s.getWebhook, "One webhook", "")
+	add(api, patch, hooks+"/{id}", s.changeWebhook, "Change a webhook", "What is left out stays.")
+	add(api, del, hooks+"/{id}", s.deleteWebhook, "Delete a webhook", "With its deliveries, those under way included.")
+	add(api, post, hooks+"/{id}/rotate", s.rotateWebhook, "Give a webhook a new secret", "It is in this answer only. For a while deliveries are signed with both.")
+	add(api, post, hooks+"/{id}/test", s.testWebhook, "Send a test event", "Whether the webhook is enabled or not.")
+	add(api, get, hooks+"/{id}/deliveries", s.listDeliveries, "Deliveries of a webhook", "Newest first, those that wait before those that have ended.")
+	add(api, post, hooks+"/{id}/deliveries/{delivery}/redeliver", s.redeliver, "Send a delivery again", "Under the same id.")
 
 	router.Path("/healthz").Methods(get).HandlerFunc(healthz)
 	router.Path("/readyz").Methods(get).HandlerFunc(s.readyz)
