@@ -278,6 +278,9 @@ func TestCopyMovesAddressAndPrefixAndNothingElse(t *testing.T) {
 	if cells != 0 || err != nil {
 		t.Errorf("old host is left in %v, %v", where, err)
 	}
+	if cells, where, err := d.host.CountText(ctx, d.site, d.login, "https://old.test"); cells != 4 || err != nil {
+		t.Errorf("old address is in %d cells of the source, %v, %v", cells, where, err)
+	}
 	if cells, where, err := d.host.CountText(ctx, d.site, d.login, "old.test"); cells != 4 || err != nil || !slices.Contains(where, "wp_options.option_value: 3") {
 		t.Errorf("old host is in %d cells of the source, %v, %v", cells, where, err)
 	}

@@ -18,8 +18,9 @@ func (h *Host) TableCounts(ctx context.Context, site Site, login Login) (map[str
 	return answer.Rows, nil
 }
 
-// CountText counts the cells of text columns that hold a host name, an address or a path,
-// by the edges of rewrite.Host: the mail address me@old.test is not a cell with old.test. It
+// CountText counts the cells of text columns that hold a host name, an address or a path, in
+// any form that rewrite.SiteRules knows (https:\/\/old.test) and by its edges: the mail
+// address me@old.test is not a cell with old.test. It
 // says where they are, as "wp_options.option_value: 3", at most a hundred columns. Columns
 // of bytes (BLOB) are not looked into: the pipeline does not rewrite them either.
 func (h *Host) CountText(ctx context.Context, site Site, login Login, text string) (int64, []string, error) {

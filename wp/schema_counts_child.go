@@ -144,8 +144,15 @@ func countText(ctx context.Context, tx *sql.Tx, q countRequest) (countAnswer, er
 	if err != nil {
 		return countAnswer{}, err
 	}
-	look := rewrite.New([]rewrite.Rule{{From: q.Text, To: q.Text, Edges: rewrite.Host}})
-	like := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(q.Text) + "%"
+	look := rewrite.New(rewrite.Traces(q.Text))
+	// The server looks for the longest part of it that no form writes in another way.
+	part := ""
+	for _, p := range strings.FieldsFunc(q.Text, func(r rune) bool { return r == '/' || r == ':' || r == '-' }) {
+		if len(p) > len(part) {
+			part = p
+		}
+	}
+	like := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(part) + "%"
 	var answer countAnswer
 	for len(columns) > 0 {
 		n := 1

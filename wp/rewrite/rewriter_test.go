@@ -85,6 +85,23 @@ func TestInstallBelowAPathLeavesTheRestOfTheHostAlone(t *testing.T) {
 	}
 }
 
+func TestTracesAreFoundInEveryForm(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		text, in string
+		want     int
+	}{
+		{"old.test", `old.test https:\/\/old.test me@old.test sub.old.test`, 2},
+		{"https://old.test", `https:\/\/old.test https%3A%2F%2Fold.test http://old.test`, 2},
+		{"/home/a", `/home/a /home/ab \/home\/a\/x /mnt/home/a`, 2},
+		{"https://old.test/blog", `https://old.test/blog/ https://old.test/blog_2`, 1},
+	} {
+		if got := New(Traces(tc.text)).Count([]byte(tc.in)); got != tc.want {
+			t.Errorf("%s in %s: %d, want %d", tc.text, tc.in, got, tc.want)
+		}
+	}
+}
+
 func TestLongerRuleWinsAndNothingIsReplacedTwice(t *testing.T) {
 	t.Parallel()
 	got, n := New([]Rule{{From: "a", To: "b"}, {From: "ab", To: "a"}, {From: "b", To: "c"}, {From: "", To: "x"}}).Text([]byte("abab"))

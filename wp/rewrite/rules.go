@@ -40,13 +40,7 @@ func SiteRules(from, to Place) []Rule {
 		if old == "" || old == new {
 			return
 		}
-		seen := map[string]bool{}
-		for _, form := range forms {
-			if from := form.Replace(old); !seen[from] {
-				seen[from] = true
-				rules = append(rules, Rule{from, form.Replace(new), edges})
-			}
-		}
+		rules = append(rules, formsOf(old, new, edges)...)
 	}
 	_, old, ok := strings.Cut(from.URL, "://")
 	_, new, ok2 := strings.Cut(to.URL, "://")
@@ -70,6 +64,27 @@ func SiteRules(from, to Place) []Rule {
 		}
 	}
 	add(strings.TrimRight(from.Docroot, "/"), strings.TrimRight(to.Docroot, "/"), Path)
+	return rules
+}
+
+// Traces are rules that change nothing: with them Count finds a host, an address or a path in
+// every form that SiteRules would have moved.
+func Traces(text string) []Rule {
+	_, below, _ := strings.Cut(strings.TrimPrefix(text[strings.Index(text, "://")+1:], "//"), "/")
+	if below != "" {
+		return formsOf(text, text, Path)
+	}
+	return formsOf(text, text, Host)
+}
+
+func formsOf(old, new string, edges Edges) (rules []Rule) {
+	seen := map[string]bool{}
+	for _, form := range forms {
+		if from := form.Replace(old); !seen[from] {
+			seen[from] = true
+			rules = append(rules, Rule{from, form.Replace(new), edges})
+		}
+	}
 	return rules
 }
 
