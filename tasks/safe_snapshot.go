@@ -98,12 +98,13 @@ func (g *safeguard) take(ctx context.Context, files func() ([]string, error)) er
 	if err != nil {
 		return err
 	}
-	receipt := SnapshotReceipt{TakenAt: time.Now().UTC().Truncate(time.Second), Database: snap.Schema, Tables: len(stats.Tables), Bytes: part.Bytes,
+	receipt := SnapshotReceipt{TakenAt: time.Now().UTC().Truncate(time.Second), Database: snap.Schema, Bytes: part.Bytes,
 		Stage: wp.StageName(g.Op.ID), Files: below(site, kept)}
 	have, err := g.Host.TableCounts(ctx, site, login.In(snap.Schema))
 	if err != nil {
 		return err
 	}
+	receipt.Tables = len(have) // the others of a dump are those with rows
 	for _, t := range stats.Tables {
 		receipt.Rows += t.Rows
 		if n, ok := have[t.Name]; t.Rows != n && ok {
