@@ -44,8 +44,8 @@ const (
 	CodeUnusable           = "unusable"
 	CodePackageDamaged     = "package_damaged"
 	CodePHPFatal           = "php_fatal"
-	CodeSiteDown           = "site_down"   // it did not come up before
-	CodeSiteBroken         = "site_broken" // the change broke it
+	CodeSiteDown           = "site_down"         // it did not come up before
+	CodeSiteBroken         = "site_broken"       // the change broke it
 	CodeUpdateBrokeSite    = "update_broke_site" // and is taken back
 	CodeSnapshotImpossible = "snapshot_impossible"
 	CodeItemsFailed        = "items_failed"
