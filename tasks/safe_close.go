@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"time"
@@ -53,10 +54,7 @@ const wordPressCloses = 10 * time.Minute
 
 // lock writes the marker with a door for this attempt's probe.
 func (g *safeguard) lock(ctx context.Context, site wp.Site) error {
-	door, err := newDoor()
-	if err != nil {
-		return err
-	}
+	door := rand.Text()
 	marker := wp.RenderClosed(g.Op.ID, time.Now().Add(maxClosed), wp.ProbeHash(door))
 	if err := g.Host.Files.WriteFile(ctx, site, wp.MaintenanceFile, marker, 0o644); err != nil {
 		return fmt.Errorf("writing maintenance marker: %w", err)

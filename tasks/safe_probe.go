@@ -2,7 +2,6 @@ package tasks
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,8 +10,6 @@ import (
 
 	"github.com/wispanel/wptk/wp"
 )
-
-func newDoor() (string, error) { return rand.Text(), nil }
 
 // baseline is the step that looks at the site before anything is done.
 func (g *safeguard) baseline() Step {
