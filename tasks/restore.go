@@ -142,7 +142,10 @@ func (p *Restore) parts(saved string) (files, database bool) {
 // Steps lists the restore. Visitors see the present until the switch, which is one rename, and
 // the saved state from then on.
 func (p *Restore) Steps(r *Run) []Step {
-	c := &restorer{Run: r, ask: p}
+	return p.stepsOf(&restorer{Run: r, ask: p})
+}
+
+func (p *Restore) stepsOf(c *restorer) []Step {
 	steps := []Step{{Name: "plan", Message: "Looking at the backup and the site", Weight: 3, Do: c.plan}}
 	if p.DryRun {
 		return steps

@@ -349,6 +349,7 @@ func TestRestoreIsWholeOrNotAtAll(t *testing.T) {
 		{"a full restore survives deaths at every boundary, and visitors see one state or the other", kept.dyingRestores},
 		{"single paths and tables come back alone", kept.partialRestores},
 		{"a configuration above the docroot stays there, and the present is kept", kept.restoreAbove},
+		{"a lost configuration comes back", kept.restoreLost},
 		{"a damaged backup leaves the site alone", kept.damagedRestore},
 		{"a backup of a broken site is switched back", kept.brokenRestore},
 	} {
@@ -441,6 +442,16 @@ func (k kept) restoreAbove(addr, id string, _ map[string]string) {
 	k.change(&Restore{BackupID: r.Checkpoint, Checkpoint: noCheckpoint}).mustEnd(Succeeded)
 	k.mustBeIn(addr, "two", "two")
 	must(k.t, os.Rename(above, inside))
+}
+
+func (k kept) restoreLost(addr, id string, _ map[string]string) {
+	k.become("two")
+	must(k.t, os.WriteFile(filepath.Join(k.docroot(), configFile), []byte("<?php die( 'owned' );"), 0o600))
+	if out := k.change(&Restore{BackupID: id}).mustEnd(Failed); out.Error.Code != CodeBackupFailed || !strings.Contains(out.Error.Hint, "checkpoint=false") {
+		k.t.Errorf("%+v", out.Error)
+	}
+	k.change(&Restore{BackupID: id, Checkpoint: noCheckpoint}).mustEnd(Succeeded)
+	k.mustBeIn(addr, "one", "one")
 }
 
 func (k kept) damagedRestore(addr, id string, _ map[string]string) {

@@ -14,7 +14,18 @@ import (
 // restorer is one restore at work.
 type restorer struct {
 	*Run
-	ask *Restore
+	ask  *Restore
+	from liveSource // what is restored, when that is not in the store: nil
+
+	saved []byte // the wp-config.php of the backup, once it was needed
+}
+
+// liveSource is an install in the place of a backup.
+type liveSource interface {
+	record(ctx context.Context) (Backup, error)
+	open(ctx context.Context) (*wp.BackupReader, error)
+	// keepOwn gives the fresh tables what is not to be brought along, and corrects rows.
+	keepOwn(ctx context.Context, site wp.Site, present, fresh wp.Login, prefix string, rows map[string]int64) error
 }
 
 // restorePlan is what the op has found and decided, kept for every attempt. It has no secrets.
@@ -29,7 +40,8 @@ type restorePlan struct {
 
 	Files    bool `json:"files"`
 	Database bool `json:"database"`
-	Up       bool `json:"up"` // the present came up
+	Lost     bool `json:"lost,omitempty"` // the present has no wp-config.php; the backup's tells the database
+	Up       bool `json:"up"`             // the present came up
 
 	// Of the present: its address, tables and database.
 	URL    string           `json:"url"`
@@ -175,6 +187,9 @@ func (c *restorer) choose(ctx context.Context) (restorePlan, error) {
 
 // savedAs is the list's record of the backup, if it may be restored here.
 func (c *restorer) savedAs(ctx context.Context) (Backup, error) {
+	if c.from != nil {
+		return c.from.record(ctx)
+	}
 	saved, err := c.ownBackup(ctx, c.ask.BackupID)
 	if err != nil {
 		return Backup{}, err
@@ -221,19 +236,34 @@ func (c *restorer) lookAtFiles(ctx context.Context, site wp.Site, p restorePlan)
 // lookAtDatabase refuses an install whose database cannot be left for another one.
 func (c *restorer) lookAtDatabase(ctx context.Context, site wp.Site, found wp.Found, p *restorePlan) (err error) {
 	p.Prefix = found.Config.TablePrefix
-	login, err := c.Host.Login(ctx, site)
+	if _, err := c.Host.Login(ctx, site); c.whole(*p) && lostConfig(err) {
+		p.Lost = true
+	}
+	login, err := c.present(ctx, site, *p)
 	if err != nil {
-		return configError(err)
+		return err
 	}
 	p.Schema = login.Name
+	if p.Lost {
+		if found.Config, err = wp.ParseConfig(c.saved); err != nil {
+			return savedConfigError(err)
+		}
+		p.Prefix = found.Config.TablePrefix
+		if c.ask.checkpoints() {
+			return refuse(CodeBackupFailed, "The site has no wp-config.php that tells its database, so the present cannot be backed up first.",
+				"Nothing was changed. Send checkpoint=false to restore without a way back.")
+		}
+	}
 	if !p.Database {
 		return nil
 	}
 	if p.Ground.Shared {
 		return refuse(CodeConflict, "The site shares its wp-config.php with another install.", "Give each of them a configuration of its own.")
 	}
-	if err := c.Host.Files.CanPointConfig(ctx, site); err != nil {
-		return configError(err)
+	if !c.whole(*p) {
+		if err := c.Host.Files.CanPointConfig(ctx, site); err != nil {
+			return configError(err)
+		}
 	}
 	if p.Part, err = c.planDatabase(ctx, site, found); err != nil {
 		return err

@@ -42,11 +42,12 @@ func (c *restorer) haul() (unpackedBackup, error) {
 
 // fresh is the login of the restored database.
 func (c *restorer) fresh(ctx context.Context, site wp.Site) (wp.Login, error) {
-	login, err := c.Host.Login(ctx, site)
+	p, err := c.planned()
 	if err != nil {
-		return wp.Login{}, configError(err)
+		return wp.Login{}, err
 	}
-	return login.In(c.Get(keySchema)), nil
+	login, err := c.present(ctx, site, p)
+	return login.In(c.Get(keySchema)), err
 }
 
 // unpack builds the saved state beside the present: files in the stage, tables in a fresh
@@ -72,6 +73,12 @@ func (c *restorer) unpack(ctx context.Context) error {
 	}
 	if err := u.read(ctx); err != nil {
 		return err
+	}
+	if c.from != nil && p.Database {
+		present := u.login.In(p.Schema)
+		if err := c.from.keepOwn(ctx, site, present, u.login, p.Prefix, u.Rows); err != nil {
+			return err
+		}
 	}
 	if c.whole(p) {
 		if err := errors.Join(u.writeConfig(ctx), u.adaptCache(ctx)); err != nil {
@@ -106,9 +113,9 @@ type unpacker struct {
 // makeSchema makes the fresh database, with the present's tables in it when only some come
 // out of the backup.
 func (u *unpacker) makeSchema(ctx context.Context) error {
-	present, err := u.Host.Login(ctx, u.site)
+	present, err := u.present(ctx, u.site, u.plan)
 	if err != nil {
-		return configError(err)
+		return err
 	}
 	host, err := u.Host.DB.UserHost(ctx, present.Host)
 	if err != nil {
@@ -134,8 +141,9 @@ func (u *unpacker) makeSchema(ctx context.Context) error {
 	for _, table := range u.plan.Share.Tables {
 		share[table] = true
 	}
+	// Those that will be replaced too: views of the present need them.
 	stats, err := u.Host.CopyDatabase(ctx, u.site, present, u.login, rewrite.Filter{
-		Skip: func(table string) bool { return !share[table] || u.replaces(table) },
+		Skip: func(table string) bool { return !share[table] },
 	}, func(done, total int64) {
 		u.Report(0.4*float64(done)/float64(max(total, 1)), "Copying the tables that stay")
 	})
@@ -144,16 +152,6 @@ func (u *unpacker) makeSchema(ctx context.Context) error {
 	}
 	u.count(stats)
 	return nil
-}
-
-// replaces reports whether a table of the present comes out of the backup.
-func (u *unpacker) replaces(table string) bool {
-	for _, chosen := range u.ask.Tables {
-		if table == u.renamed(chosen) {
-			return true
-		}
-	}
-	return false
 }
 
 // renamed is the name that a table of the backup gets.
@@ -181,7 +179,7 @@ func (u *unpacker) count(stats rewrite.Stats) {
 
 // read goes through the backup.
 func (u *unpacker) read(ctx context.Context) (err error) {
-	b, err := u.Host.OpenBackup(ctx, u.site.Account, u.plan.Backup)
+	b, err := u.open(ctx)
 	if err != nil {
 		return fmt.Errorf("opening backup: %w", err)
 	}
@@ -205,6 +203,13 @@ func (u *unpacker) read(ctx context.Context) (err error) {
 		return fmt.Errorf("unpacking backup: %w", err)
 	}
 	return u.compare(sum)
+}
+
+func (u *unpacker) open(ctx context.Context) (*wp.BackupReader, error) {
+	if u.from != nil {
+		return u.from.open(ctx)
+	}
+	return u.Host.OpenBackup(ctx, u.site.Account, u.plan.Backup)
 }
 
 // watched moves the progress bar.
@@ -231,6 +236,7 @@ func (u *unpacker) importTables(ctx context.Context, r io.Reader) error {
 	f := rewrite.Filter{
 		Rewriter: u.rewriter(), Schema: [2]string{u.saved.Database, u.login.Name},
 		Skip: func(table string) bool { return !u.wants(table) },
+		GUID: u.from != nil, // those of a copy are made-up ones
 	}
 	if prefix := u.prefix(); prefix != "" {
 		f.Prefix = [2]string{u.plan.SavedPrefix, prefix}
@@ -298,6 +304,11 @@ func (u *unpacker) compare(sum wp.BackupSummary) error {
 	}
 	for _, chosen := range u.ask.Tables {
 		if _, ok := sum.Tables[chosen]; !ok {
+			// A summary has the tables that have rows; the list, or a live source, knows others.
+			if rows, known := u.plan.Rows[chosen]; known && rows == 0 || u.from != nil {
+				u.Rows[u.renamed(chosen)] = 0
+				continue
+			}
 			return refuse(CodeNotInBackup, "The backup has no table "+shorten(chosen)+".", "GET /wordpress/backups?id=… lists the tables of each backup.")
 		}
 	}
@@ -322,9 +333,9 @@ func (u *unpacker) writeConfig(ctx context.Context) error {
 			return fmt.Errorf("writing wp-config.php: %w", err)
 		}
 	}
-	login, err := u.Host.Login(ctx, u.site)
+	login, err := u.present(ctx, u.site, u.plan)
 	if err != nil {
-		return configError(err)
+		return err
 	}
 	if u.plan.Database {
 		login = u.login

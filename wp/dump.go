@@ -37,7 +37,12 @@ func (h *Host) Login(ctx context.Context, site Site) (Login, error) {
 	if err != nil {
 		return Login{}, fmt.Errorf("reading database login: %w", err)
 	}
-	c, err := ConfigConsts(text.Data, "DB_NAME", "DB_USER", "DB_PASSWORD", "DB_HOST")
+	return h.LoginOf(text.Data)
+}
+
+// LoginOf is Login of a wp-config.php that is not in its place.
+func (h *Host) LoginOf(config []byte) (Login, error) {
+	c, err := ConfigConsts(config, "DB_NAME", "DB_USER", "DB_PASSWORD", "DB_HOST")
 	if err != nil {
 		return Login{}, fmt.Errorf("reading database login: %w", err)
 	}
