@@ -30,7 +30,7 @@ if not final and ARGV[4] == "running" then step = "wave" end
 redis.call("HSET", KEYS[1], "state", ARGV[4], "progress", progress, "step", step, "step_index", ARGV[6],
   "steps_total", ARGV[7], "message", ARGV[8], "result", ARGV[9], "error", ARGV[10])
 if ARGV[11] == "1" then redis.call("HSET", KEYS[1], "stopped", 1) end
-if ARGV[4] ~= "queued" and not cur[7] then redis.call("HSET", KEYS[1], "started", now) end
+if ARGV[4] == "running" and not cur[7] then redis.call("HSET", KEYS[1], "started", now) end
 announce(KEYS[1], KEYS[2], KEYS[7], ARGV[2], ARGV[1], now, ARGV[4], progress,
   {"step", step, "step_index", ARGV[6], "steps_total", ARGV[7], "message", ARGV[8]})
 if final then
