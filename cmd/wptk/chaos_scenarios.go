@@ -143,6 +143,9 @@ func pick(cmd *chaosRunCmd, full, short int) int {
 // killEvery is the time between two kills, half of it more or less.
 const killEvery = 2 * time.Second
 
+// slowInstalls is how long as many installs as there are slots may take together.
+const slowInstalls = 1500 * time.Millisecond
+
 // workerKill is the classic: nothing is lost, whatever the instant. The first installs
 // are left alone and timed: where one takes longer than that, as on a machine that is busy
 // with something else, kills that often would only show that a step which is killed three
@@ -158,7 +161,10 @@ func workerKill(ctx context.Context, a *arena, _ *chaosRunCmd) error {
 	if err := w.until(ctx, ids, len(ids), isDone); err != nil {
 		return err
 	}
-	every := max(killEvery, time.Since(began))
+	every := killEvery
+	if took := time.Since(began); took > slowInstalls {
+		every = 5 * took / 2
+	}
 	a.marks["kill_every_s"] = figure(every.Seconds())
 	if ids, err = a.askAll(ctx, a.setting.domains-a.slots); err != nil {
 		return err
