@@ -24,6 +24,7 @@ type commands struct {
 	Install   installCmd   `cmd:"" help:"Install WordPress on a domain."`
 	Ops       opsCmd       `cmd:"" help:"Operations: what was asked for and how it went."`
 	Sites     sitesCmd     `cmd:"" help:"The WordPress installs of all nodes."`
+	Backups   backupsCmd   `cmd:"" help:"Backups of installs."`
 	Rollouts  rolloutsCmd  `cmd:"" help:"Operations on many installs."`
 	Schedules schedulesCmd `cmd:"" help:"What is asked for again and again."`
 	Nodes     nodesCmd     `cmd:"" help:"Hosting nodes (admin key)."`

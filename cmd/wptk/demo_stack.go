@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -118,8 +119,30 @@ func (s *stack) worker(bins binaries, site *demoSite, invoker bool, more ...stri
 	if invoker {
 		args = append(args, "--as-invoker")
 	}
-	_, err = s.run("worker-"+site.node, bins.worker, append(args, more...))
+	backups, err := s.backups(site)
+	if err != nil {
+		return err
+	}
+	_, err = s.run("worker-"+site.node, bins.worker, append(append(args, backups...), more...))
 	return err
+}
+
+// backups gives a node a store in a directory, if this machine has restic.
+func (s *stack) backups(site *demoSite) ([]string, error) {
+	if _, err := program("restic"); err != nil {
+		return nil, nil //nolint:nilerr // the toolkit works without
+	}
+	dir := s.state.dir(site.node, "backups")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the backup store: %w", err)
+	}
+	key := s.state.dir("backup-key")
+	if _, err := os.Stat(key); err != nil {
+		if err := s.secret("backup-key", rand.Text()+rand.Text()); err != nil {
+			return nil, err
+		}
+	}
+	return []string{"--backups", dir, "--backup-key-file", key, "--backup-listen", "127.0.0.1:0"}, nil
 }
 
 func (s *stack) redisArgs() []string {

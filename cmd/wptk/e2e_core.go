@@ -69,12 +69,7 @@ func checkDelete(x *exam) {
 	if left, err := os.ReadDir(x.docroot()); err == nil && len(left) > 0 || err != nil && !os.IsNotExist(err) {
 		x.fail("%d files are left in the docroot (%v)", len(left), err)
 	}
-	x.check(done.SiteDeletion != nil && done.Archive != nil && done.Archive.File != "", "the result names no archive: %s", inJSON(done))
-	if x.err == nil && x.e2e.root { // else its name would be believed
-		info, err := os.Stat(done.Archive.File)
-		x.check(err == nil && info.Size() > 0 && info.Mode().Perm() == 0o600 && strings.HasPrefix(done.Archive.File, x.e2e.state.dir(e2eNode, "state")),
-			"the archive %s: %v", done.Archive.File, err)
-	}
+	x.finalBackup(done)
 	x.noDatabase()
 	var refused *apiError
 	x.until("the list without the site", func() (bool, error) {

@@ -79,11 +79,11 @@ var e2eRows = []e2eRow{
 
 	{name: "POST /core/update (safe)", check: checkSafeUpdate},
 	{name: "POST /clone", check: checkClone},
-	{name: "GET /backups", later: "backup"},
-	{name: "POST /backup", later: "backup"},
-	{name: "DELETE /backups/{id}", later: "backup"},
-	{name: "GET /backups/{id}/download", later: "backup"},
-	{name: "POST /backups/{id}/verify", later: "backup"},
+	{name: "POST /backup", check: checkBackup},
+	{name: "GET /backups", check: checkBackups},
+	{name: "GET /backups/{id}/download", check: checkDownload},
+	{name: "POST /backups/{id}/verify", check: checkVerify},
+	{name: "DELETE /backups/{id}", check: checkBackupDelete},
 	{name: "POST /restore", check: checkRestore},
 
 	{name: deleteRow, check: checkDelete},

@@ -24,6 +24,7 @@ type e2eSite struct {
 	version string // that was asked for
 
 	id, password string // the administrator's
+	backup       string // that POST /backup has made
 	served       *process
 }
 
@@ -112,19 +113,24 @@ func (x *exam) ended(id string) (op operation) {
 // change asks for a change that succeeds; into, if any, gets its result.
 func (x *exam) change(path string, body fields, into any) (op operation) {
 	op = x.ended(x.submit(path, body).OperationID)
+	x.succeeded(op, into)
+	return op
+}
+
+// succeeded wants an op to have ended well; into, if any, gets its result.
+func (x *exam) succeeded(op operation, into any) {
 	if x.err != nil {
-		return op
+		return
 	}
 	if op.Status != tasks.Succeeded {
 		x.fail("%s is %s: %s", op.Type, op.Status, op.failure())
-		return op
+		return
 	}
 	if into != nil {
 		if err := json.Unmarshal(op.Result, into); err != nil {
 			x.fail("reading the result of %s: %w", op.Type, err)
 		}
 	}
-	return op
 }
 
 // refused asks for a change that fails with a code.
