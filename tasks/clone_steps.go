@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/wispanel/wptk/wp"
 	"github.com/wispanel/wptk/wp/rewrite"
@@ -246,8 +248,16 @@ func (c *cloner) checkTables(ctx context.Context) error {
 			return cloneBad(fmt.Errorf("%s has %d rows of %d", t.Name, rows[t.Name], t.Rows), "Rows are missing in the copy of table "+t.Name+".")
 		}
 	}
-	return nil
+	n := 0
+	for name := range rows { // empty ones are not among what was read
+		if !strings.HasPrefix(name, wp.ReservedPrefix) {
+			n++
+		}
+	}
+	return c.Set(keyTableCount, strconv.Itoa(n))
 }
+
+const keyTableCount = "table_count"
 
 func cloneBad(err error, message string) error {
 	return Permanent(err, Failure{Code: CodeVerifyFailed, Message: message,

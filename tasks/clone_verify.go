@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -155,7 +156,10 @@ func (c *cloner) result(site wp.Site) (CloneResult, error) {
 		SiteURL: site.URL, AdminURL: site.URL + "/wp-admin/",
 		DBName: name, DBUser: name, DBHost: c.Host.DBHost, TablePrefix: c.Get(keyPrefix),
 		SourceID: c.ask.Source.ID, SourceURL: p.URL, Staging: settled.Staging, Files: files.Files, Bytes: files.Bytes,
-		Tables: len(stats.Tables), Broken: stats.BrokenLeft, LeftOut: p.Nested, SiteUp: health.Up, Reason: health.Reason,
+		Broken: stats.BrokenLeft, LeftOut: p.Nested, SiteUp: health.Up, Reason: health.Reason,
+	}
+	if r.Tables, err = strconv.Atoi(c.Get(keyTableCount)); err != nil {
+		return r, fmt.Errorf("reading count of tables: %w", err)
 	}
 	for _, t := range stats.Tables {
 		r.Rows += t.Rows

@@ -21,7 +21,7 @@ var specs = []Spec{
 	checksumsVerifySpec,
 	cacheEnableSpec, cacheDisableSpec, cacheFlushSpec, cachePurgeSpec,
 	backupSpec, backupVerifySpec, backupDeleteSpec,
-	maintenanceSpec, searchReplaceSpec, siteDeleteSpec, cloneSpec, restoreSpec,
+	maintenanceSpec, searchReplaceSpec, siteDeleteSpec, cloneSpec, pushSpec, restoreSpec,
 	pluginInstallSpec, pluginActivateSpec, pluginDeactivateSpec, pluginUpdateSpec, pluginDeleteSpec,
 	themeInstallSpec, themeActivateSpec, themeDeactivateSpec, themeUpdateSpec, themeDeleteSpec,
 }

@@ -82,6 +82,7 @@ var chosen = map[string]map[string]any{
 	"DELETE /delete":              {"id": ""}, // of the install, put in by the walk
 	"POST /schedules":             {"kind": "site.inspect", "target": map[string]any{"account": "alice"}, "cron": "@daily"},
 	"PATCH /schedules/{id}":       {"name": "other"},
+	"POST /push":                  {"source_id": "", "target_id": tasks.SiteID("n1", "alice", "blog.com", "live")},
 	"POST /clone":                 {"source_id": "", "target_domain": "shop.com", "target_path": "copy"},
 	"PATCH /api/v1/webhooks/{id}": {"enabled": true},
 }
@@ -199,6 +200,7 @@ func (k *kit) ended(secret string, site queue.Site) string {
 func newWalk(t *testing.T) (k *kit, site queue.Site, op string) {
 	k = newKit(t)
 	site = k.putSite("alice", "blog.com", "public_html")
+	k.putSite("alice", "blog.com", "live")
 	k.work(func(_ context.Context, op tasks.Op, _ *queue.Recorder) (tasks.Outcome, error) {
 		if op.Kind == "site.inspect" {
 			return tasks.Outcome{State: tasks.Failed, Error: &tasks.Failure{Code: tasks.CodeTimeout, Message: "It took too long.", Hint: "Try again."}}, nil

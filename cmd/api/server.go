@@ -66,6 +66,8 @@ func (s *server) routes(router *mux.Router) {
 		"Answers 202 once the operation is recorded durably; poll progress_url for the outcome.")
 	add(api, post, wp+"/clone", s.clone, "Copy an install to another address",
 		"Files and database, with a database, a table prefix, keys and salts of its own. Addresses and paths are replaced, in serialized values and JSON too, and counted to zero before the copy is seen. The original is only read.")
+	add(api, post, wp+"/push", s.push, "Bring parts of an install onto another one",
+		"Mostly of a staging copy onto the site it was made of. The target is backed up first and changed in one step; it keeps its configuration, keys, users and sessions, and gets its own addresses. What is pushed replaces what is there.")
 	add(described, get, wp+"/install/{id}/progress", describeProgress, "Progress of an install or operation",
 		"The id is an install's (its newest operation) or an operation's. Always 200 with the outcome inside; wait long-polls.")
 	router.Path(wp + "/install/{id}/progress").Methods(get).Name(limitsItself).HandlerFunc(s.progress)
