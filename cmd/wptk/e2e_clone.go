@@ -63,6 +63,41 @@ func checkClone(x *exam) {
 	x.answers(http.StatusOK, "/")
 }
 
+// checkPush makes a staging copy, works on it, and brings the work back.
+func checkPush(x *exam) {
+	const file = "wp-content/uploads/e2e-push.txt"
+	copied := *x.demoSite
+	copied.domain = "push." + x.domain
+	y := &exam{e2eSite: &e2eSite{demoSite: &copied, e2e: x.e2e, version: x.version}, ctx: x.ctx}
+	x.tenant("", "mkdir", "-p", copied.homeDir())
+	var made tasks.CloneResult
+	y.id = x.asked("/clone", fields{"source_id": x.id, "target_domain": copied.domain}, &made).ID
+	if x.err != nil {
+		return
+	}
+	x.undo(func() {
+		y.remove(&tasks.SiteDeleteResult{}, "keep_backup", "false")
+		x.note(y.err)
+		x.drop(copied.homeDir(), file)
+		x.ask(nil, `delete_option( 'e2e_push' );`)
+	})
+	y.ask(nil, `update_option( 'e2e_push', array( 'home' => $args[0] . '/größe' ) );`, copied.url())
+	y.put(file, "pushed")
+	x.note(y.err)
+	var r tasks.PushResult
+	x.asked("/push", fields{"source_id": y.id, "target_id": x.id, "select": fields{"paths": []string{file}, "tables": []string{made.TablePrefix + "options"}}}, &r)
+	if x.err != nil {
+		return
+	}
+	x.result.DBName = r.Database
+	x.wordpress([]any{fields{"home": x.url() + "/größe"}, x.url(), "1", "", r.Database},
+		`return array( get_option( 'e2e_push' ), get_option( 'siteurl' ), get_option( 'blog_public' ), (string) get_option( 'wptk_staging', '' ), DB_NAME );`)
+	x.check(x.file(file) == "pushed" && r.Checkpoint != "" && r.SiteUp, "the result is %s", inJSON(r))
+	x.answers(http.StatusOK, "/")
+	_, in := x.logsIn("/wp-login.php", e2eAdmin, x.password)
+	x.check(in, "the password does not log in any more")
+}
+
 // asked is change for what names its install otherwise than by id.
 func (x *exam) asked(path string, body fields, into any) (op operation) {
 	if x.err != nil {

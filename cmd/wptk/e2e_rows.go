@@ -79,6 +79,7 @@ var e2eRows = []e2eRow{
 
 	{name: "POST /core/update (safe)", check: checkSafeUpdate},
 	{name: "POST /clone", check: checkClone},
+	{name: "POST /push", check: checkPush},
 	{name: "POST /backup", check: checkBackup},
 	{name: "GET /backups", check: checkBackups},
 	{name: "GET /backups/{id}/download", check: checkDownload},
