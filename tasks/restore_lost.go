@@ -69,7 +69,7 @@ func (c *restorer) savedConfig(ctx context.Context, id string) (_ []byte, err er
 func pick(r *tar.Reader, name string) (found []byte, err error) {
 	for {
 		e, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return found, nil
 		}
 		if err != nil {
