@@ -28,6 +28,7 @@ type commands struct {
 	Rollouts  rolloutsCmd  `cmd:"" help:"Operations on many installs."`
 	Schedules schedulesCmd `cmd:"" help:"What is asked for again and again."`
 	Nodes     nodesCmd     `cmd:"" help:"Hosting nodes (admin key)."`
+	Webhooks  webhooksCmd  `cmd:"" help:"Addresses that are told how operations end."`
 	Keys      keysCmd      `cmd:"" help:"API keys, made directly in Redis by the operator."`
 	Packages  packagesCmd  `cmd:"" help:"Fill a directory that nodes take WordPress, plugins and themes from."`
 	Bench     benchCmd     `cmd:"" help:"Measure beside a baseline."`
