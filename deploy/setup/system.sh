@@ -18,6 +18,10 @@ system_missing() {
   if [ -n "${with_web:-}" ]; then web_missing; fi
   # Debian's: what Ubuntu has under this name is a snap, which needs a running service.
   if [ -n "${with_browser:-}" ]; then have chromium || lack chromium chromium; fi
+  if [ -n "${with_prometheus:-}" ]; then
+    have prometheus || lack prometheus prometheus
+    have promtool || lack promtool prometheus
+  fi
 }
 
 # web_missing: programs alone, which tests start by themselves. apache2-bin has no service.
@@ -74,6 +78,7 @@ system_install() {
   services_restore
   case " $apt_missing " in *" redis-server "*) service_stays_off redis-server ;; esac
   case " $apt_missing " in *" nginx-light "*) service_stays_off nginx ;; esac
+  case " $apt_missing " in *" prometheus "*) service_stays_off prometheus ;; esac
   system_missing
   [ -z "$apt_missing" ] || fail "still missing after the installation:$gone"
 }
