@@ -74,15 +74,15 @@ type BackupSummary struct {
 func (s BackupSummary) Bytes() int64 { return s.FileBytes + s.DumpBytes }
 
 var (
-	// ErrNoBackup: the store has no backup of that id.
+	// ErrNoBackup says that the store has no backup of that id.
 	ErrNoBackup = errors.New("no such backup")
-	// ErrNoBackupStore: the node has none.
+	// ErrNoBackupStore says that the node keeps no backups.
 	ErrNoBackupStore = errors.New("the node has no backup store")
-	// ErrBackupDamaged: the stream ended early or is not what its summary says.
+	// ErrBackupDamaged says that the stream ended early or is not what its summary says.
 	ErrBackupDamaged = errors.New("backup is damaged")
-	// ErrBackupStore: the store could not be reached or refused; passing, mostly.
+	// ErrBackupStore says that the store could not be reached or refused; passing, mostly.
 	ErrBackupStore = errors.New("backup store failed")
-	// ErrBackupBusy: something else has the account's repository.
+	// ErrBackupBusy says that something else has the account's repository.
 	ErrBackupBusy = errors.New("backup store is busy")
 )
 

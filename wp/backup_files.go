@@ -77,7 +77,7 @@ func (h *Host) packed(ctx context.Context, site Site, req packRequest, read func
 	opt := proc.CallOptions{Keep: hooks.Keep, Started: hooks.Started, Output: w, MaxAnswer: 1 << 20}
 	var answer packAnswer
 	err = proc.Call(ctx, site.User, opt, "wp.pack", req, &answer)
-	w.CloseWithError(err) //nolint:errcheck // always nil; a nil err is the end of the stream
+	w.CloseWithError(err)
 	if readErr := <-failed; err == nil || !errors.Is(readErr, err) && readErr != nil {
 		err = readErr
 	}
@@ -181,7 +181,7 @@ func (h *Host) ExtractFiles(ctx context.Context, staged Site, files io.Reader, k
 	failed := make(chan error, 1)
 	go func() {
 		err := chooseEntries(w, files, keep)
-		w.CloseWithError(err) //nolint:errcheck // always nil; a nil err is the end of the stream
+		w.CloseWithError(err)
 		failed <- err
 	}()
 	hooks, _ := ctx.Value(hooksKey{}).(RunHooks)

@@ -300,7 +300,7 @@ func (p *partFeed) end(err error) error {
 	if err == nil && p.tar != nil {
 		err = p.tar.Close()
 	}
-	p.w.CloseWithError(err) //nolint:errcheck // always nil
+	p.w.CloseWithError(err)
 	if got := <-p.done; !errors.Is(got, errEnough) {
 		return got
 	}

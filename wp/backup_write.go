@@ -173,7 +173,7 @@ func (b *backupWriter) database(ctx context.Context, found Found) error {
 	}()
 	parts := &dumpParts{b: b, sum: sha256.New(), buf: make([]byte, 0, dumpPart)}
 	err = b.host.Dump(ctx, b.site, login, options, io.MultiWriter(parts, w))
-	w.CloseWithError(err) //nolint:errcheck // always nil
+	w.CloseWithError(err)
 	c := <-counts
 	if err = errors.Join(err, parts.flush()); err != nil {
 		return err

@@ -104,7 +104,7 @@ func (r *Restic) checkURL() error {
 	}
 	kind, rest, _ := strings.Cut(r.cfg.URL, ":")
 	if !slices.Contains([]string{"s3", "sftp", "rest", "b2", "azure", "gs", "swift"}, kind) || rest == "" {
-		return fmt.Errorf("reading backup address: %q is no absolute directory and none of s3:, sftp:, rest:, b2:, azure:, gs:, swift:", kind)
+		return fmt.Errorf("reading backup address: %q is neither an absolute directory nor one of s3:, sftp:, rest:, b2:, azure:, gs:, swift: addresses", kind)
 	}
 	if u, err := url.Parse(rest); err == nil && u.User != nil {
 		if _, has := u.User.Password(); has {
@@ -163,7 +163,7 @@ func (r *Restic) Save(ctx context.Context, key BackupKey, write func(io.Writer) 
 	wrote := make(chan error, 1)
 	go func() {
 		err := write(feed)
-		feed.CloseWithError(err) //nolint:errcheck // always nil; a nil err is the end of the stream
+		feed.CloseWithError(err)
 		wrote <- err
 	}()
 	out := proc.Capped(64 << 10) // the summary is its last line
@@ -210,7 +210,7 @@ func (r *Restic) Load(ctx context.Context, account, id string) (io.ReadCloser, e
 		lock.RLock()
 		defer lock.RUnlock()
 		err := r.run(ctx, resticRun{account: account, args: []string{"dump", "--tag=" + id, "latest", "/" + backupFile}, stdout: w})
-		w.CloseWithError(err) //nolint:errcheck // always nil; a nil err is the end of the stream
+		w.CloseWithError(err)
 	}()
 	return &resticStream{PipeReader: out, cancel: cancel, ended: ended}, nil
 }

@@ -127,7 +127,7 @@ func resticError(command string, code int, stderr []byte) error {
 	return fmt.Errorf("restic %s ended with status %d: %w: %s", command, code, class, firstError(string(bytes.TrimSpace(stderr))))
 }
 
-// ErrBackupKey: the repository was made with another key.
+// ErrBackupKey says that the repository was made with another key.
 var ErrBackupKey = errors.New("the backup key does not open the repository")
 
 func (r *Restic) mark(account string) string {

@@ -88,14 +88,14 @@ func TestDownloadIsTheBackupOrCutShort(t *testing.T) {
 			k := newKit(t)
 			k.addNodeThatGives(k.gives(data, whole))
 			b := k.putBackup(k.putSite("alice", "blog.com", "public_html"), size)
-			req, _ := http.NewRequestWithContext(t.Context(), "GET", k.api.URL+apiBase+"/wordpress/backups/"+b.ID+"/download", nil)
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, k.api.URL+apiBase+"/wordpress/backups/"+b.ID+"/download", nil)
 			req.Header.Set("Authorization", "Bearer "+k.alice)
 			res, err := http.DefaultClient.Do(req)
 			must(t, err)
 			got, err := io.ReadAll(res.Body)
 			res.Body.Close()
 			switch {
-			case whole && (err != nil || !bytes.Equal(got, data) || res.StatusCode != 200):
+			case whole && (err != nil || !bytes.Equal(got, data) || res.StatusCode != http.StatusOK):
 				t.Errorf("%s: %d, %d bytes, %v", name, res.StatusCode, len(got), err)
 			case !whole && !errors.Is(err, io.ErrUnexpectedEOF):
 				t.Errorf("%s: %d bytes and %v", name, len(got), err)
