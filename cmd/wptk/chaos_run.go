@@ -172,6 +172,8 @@ func (cmd *chaosRunCmd) one(ctx context.Context, app *app, s scenario) (f scenar
 	v := verdict.Check(a.all(), expect)
 	f.Cases, f.Held, f.Lost, f.Duplicated, f.Repeated, f.Faults = v.Cases, v.Held, v.Lost, v.Duplicated, v.Repeated, v.Faults
 	f.Violations, f.Missed, f.Marks = v.Violations[:min(len(v.Violations), mostViolations)], a.missed, a.marks
+	a.goal(v.Faults > 0, "nothing was broken, so nothing is shown")
+	f.Missed = a.missed
 	f.Met = v.Met() && failure == nil && len(a.missed) == 0
 	if cmd.Keep || !f.Met {
 		f.Artefacts = a.book.dir

@@ -12,7 +12,7 @@ import (
 var scenarios = []scenario{
 	{name: "worker-kill", help: "kill -9 the worker every 2 s (±50 %) under installs", patient: 40 * time.Minute,
 		set: func(cmd *chaosRunCmd) setting {
-			return setting{domains: pick(cmd, 508, 40), slots: 8, millis: map[string]int{"core install": 300}}
+			return setting{domains: pick(cmd, 508, 72), slots: 8, millis: map[string]int{"core install": 300}}
 		},
 		run: workerKill},
 	{name: "redelivery", help: "how soon a killed worker's op is taken up again, beside stock asynq", patient: 20 * time.Minute,
@@ -163,7 +163,7 @@ func workerKill(ctx context.Context, a *arena, _ *chaosRunCmd) error {
 	}
 	every := killEvery
 	if took := time.Since(began); took > slowInstalls {
-		every = 5 * took / 2
+		every = 2 * took
 	}
 	a.marks["kill_every_s"] = figure(every.Seconds())
 	if ids, err = a.askAll(ctx, a.setting.domains-a.slots); err != nil {
