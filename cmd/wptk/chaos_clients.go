@@ -87,6 +87,7 @@ type watcher struct {
 
 	mu     sync.Mutex
 	last   map[string]operation
+	gone   map[string]bool // ops that the API does not know any more
 	silent time.Time     // when the API stopped answering; zero = it answers
 	outage time.Duration // the longest silence
 	news   chan struct{}
@@ -102,7 +103,7 @@ const (
 
 func (a *arena) watchAll(ctx context.Context) *watcher {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &watcher{a: a, client: a.stack.client, last: map[string]operation{}, news: make(chan struct{}), cancel: cancel, done: make(chan struct{})}
+	w := &watcher{a: a, client: a.stack.client, last: map[string]operation{}, gone: map[string]bool{}, news: make(chan struct{}), cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
 		for ctx.Err() == nil {
@@ -125,7 +126,7 @@ func (w *watcher) open() []string {
 	var ids []string
 	known := map[string]bool{}
 	for _, f := range facts {
-		if f.What == verdict.Accepted && !known[f.Op] && !w.last[f.Op].Done {
+		if f.What == verdict.Accepted && !known[f.Op] && !w.last[f.Op].Done && !w.gone[f.Op] {
 			ids = append(ids, f.Op)
 		}
 		known[f.Op] = true
@@ -160,9 +161,17 @@ func (w *watcher) lookAt(ctx context.Context, ids []string) {
 	}
 	for _, id := range ids {
 		if !there[id] {
-			w.a.write(verdict.Fact{What: verdict.Missing, Op: id})
+			w.miss(id)
 		}
 	}
+}
+
+// miss takes down that an op is not known any more, and stops asking for it.
+func (w *watcher) miss(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.a.write(verdict.Fact{What: verdict.Missing, Op: id})
+	w.gone[id] = true
 }
 
 // answered keeps the longest time without an answer.
