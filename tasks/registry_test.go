@@ -17,11 +17,9 @@ import (
 func TestPayloadsThatWereOnceWrittenAreStillRead(t *testing.T) {
 	t.Parallel()
 	for _, kind := range Kinds() {
-		files, err := filepath.Glob(filepath.Join("testdata", "payloads", kind+"*.json"))
+		files, err := filepath.Glob(filepath.Join("testdata", "payloads", kind+"-*.json")) // of older programs
 		must(t, err)
-		if len(files) == 0 {
-			t.Errorf("%s has no golden payload", kind)
-		}
+		files = append(files, filepath.Join("testdata", "payloads", kind+".json"))
 		for _, file := range files {
 			golden, err := os.ReadFile(file)
 			must(t, err)
