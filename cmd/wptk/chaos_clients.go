@@ -88,8 +88,8 @@ type watcher struct {
 	mu     sync.Mutex
 	last   map[string]operation
 	gone   map[string]bool // ops that the API does not know any more
-	silent time.Time     // when the API stopped answering; zero = it answers
-	outage time.Duration // the longest silence
+	silent time.Time       // when the API stopped answering; zero = it answers
+	outage time.Duration   // the longest silence
 	news   chan struct{}
 
 	cancel context.CancelFunc
