@@ -33,6 +33,9 @@ func (p publisher) finish(ctx context.Context, op tasks.Op, attempt int, o tasks
 	switch code, next := pair(answer); code {
 	case 1:
 		s.metrics.OpEnded(op.Kind, string(o.State), time.Since(op.StartedAt))
+		if o.State == tasks.Failed && o.Error != nil {
+			s.metrics.OpFailed(o.Error.Code)
+		}
 		p.publishNext(ctx, next)
 		return nil
 	case 0:

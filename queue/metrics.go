@@ -20,6 +20,7 @@ import (
 // A nil *Metrics counts nothing, so code under test needs none.
 type Metrics struct {
 	ops          *prometheus.CounterVec
+	failures     *prometheus.CounterVec
 	opSeconds    *prometheus.HistogramVec
 	queueSeconds *prometheus.HistogramVec
 	stepSeconds  *prometheus.HistogramVec
@@ -56,6 +57,7 @@ var (
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		ops:          counters("ops_total", "Operations that reached a final state.", "kind", "result"),
+		failures:     counters("ops_failed_total", "Operations that failed, by the code that their requesters read.", "code"),
 		opSeconds:    histograms("op_duration_seconds", "From the first start of an operation to its end.", opBuckets, "kind"),
 		queueSeconds: histograms("op_queue_seconds", "From the acceptance of an operation to its first start.", waitBuckets, "kind"),
 		stepSeconds:  histograms("step_duration_seconds", "Run time of one step of an operation.", stepBuckets, "kind", "step"),
@@ -77,11 +79,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		webhooks:  counters("webhook_deliveries_total", "Attempts to deliver an event to a webhook, by how they went.", "result"),
 	}
 	reg.MustRegister(
-		m.ops, m.opSeconds, m.queueSeconds, m.stepSeconds, m.cliRuns, m.cliSeconds,
+		m.ops, m.failures, m.opSeconds, m.queueSeconds, m.stepSeconds, m.cliRuns, m.cliSeconds,
 		m.requests, m.requestSeconds, m.limitHits,
 		m.redeliveries, m.duplicates, m.sweepRequeued, m.redisErrors,
 		m.rollouts, m.schedules, m.webhooks,
 	)
+	m.shownFromStart()
 	for _, result := range firingResults {
 		m.schedules.WithLabelValues(string(result))
 	}

@@ -25,6 +25,7 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 	m := NewMetrics(reg)
 	m.OpStarted("install", time.Second)
 	m.OpEnded("install", string(tasks.Succeeded), time.Second)
+	m.OpFailed(tasks.CodePoison)
 	m.StepEnded("install", "database", time.Second)
 	m.CLIRun("core install", "ok", time.Second)
 	m.Request("/api/v1/wordpress/install", "POST", 202, time.Millisecond)
@@ -39,6 +40,7 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 
 	s := registryStore(t)
 	testNode(t, s, "web-1")
+	ok(t, NewClient(s).PutBackup(t.Context(), tasks.Backup{ID: tasks.BackupID(tasks.NewOpID("web-1")), Created: time.Now()}))
 	reg.MustRegister(NewSnapshot(s))
 	return must[[]*dto.MetricFamily](t)(reg.Gather())
 }
@@ -99,6 +101,7 @@ func TestNoMetricsCountNothing(t *testing.T) {
 	m.DuplicatePrevented()
 	m.SweepRequeued(1)
 	m.RedisError("x")
+	m.OpFailed("x")
 }
 
 // gathered reads a snapshot as "name{label,values}" -> value.

@@ -81,6 +81,9 @@ func (n *Node) ringRescan() {
 // lanes are paused in Redis at the same time; this is for what else may start.
 func (n *Node) Draining() bool { return n.draining.Load() }
 
+// Running is how many ops the node runs right now.
+func (n *Node) Running() int64 { return n.running.Load() }
+
 // Run keeps the node in the registry until ctx ends. A heartbeat that fails is
 // logged, counted and tried again: without Redis there is nothing to be lost to.
 func (n *Node) Run(ctx context.Context) error {

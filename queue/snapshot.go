@@ -59,6 +59,9 @@ func (p *Snapshot) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{depthDesc, oldestDesc, nodesDesc, openDesc, outboxDesc, outboxAgeDesc, rolloutsDesc, hooksDesc, hooksAgeDesc} {
 		ch <- d
 	}
+	for _, d := range redisDescs {
+		ch <- d
+	}
 }
 
 // Collect is part of prometheus.Collector. When Redis cannot be read there are
@@ -97,6 +100,8 @@ func (r *reading) take(ctx context.Context) []prometheus.Metric {
 	r.ledger(ctx)
 	r.rollouts(ctx)
 	r.webhooks(ctx)
+	r.backups(ctx)
+	r.server(ctx)
 	if r.failed > 0 {
 		r.store.survived("snapshot", "reading queue metrics", r.err, "failed", r.failed)
 	}

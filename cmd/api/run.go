@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wispanel/wptk/cmd/internal/boot"
 	"github.com/wispanel/wptk/cmd/internal/seal"
 	"github.com/wispanel/wptk/queue"
@@ -69,15 +71,16 @@ func run(ctx context.Context, log *slog.Logger, cfg *settings) error {
 		func(ctx context.Context) error {
 			return boot.ServeMetrics(ctx, log, cfg.MetricsListen, reg, store.Ping)
 		},
-		func(ctx context.Context) error { return listenAndServe(ctx, log, cfg, handler) },
+		func(ctx context.Context) error { return listenAndServe(ctx, log, cfg, handler, reg) },
 	)
 }
 
-func listenAndServe(ctx context.Context, log *slog.Logger, cfg *settings, handler http.Handler) error {
+func listenAndServe(ctx context.Context, log *slog.Logger, cfg *settings, handler http.Handler, reg prometheus.Registerer) error {
 	secure, err := cfg.tlsConfig()
 	if err != nil {
 		return err
 	}
+	showExpiry(reg, secure)
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listening on %s (--listen): %w", cfg.Listen, err)

@@ -81,6 +81,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 	if err := replay(ctx, log, node, journal); err != nil {
 		return err
 	}
+	reg.MustRegister(newGauges(cfg, node, log))
 	w := &worker{cfg: cfg, log: log, reg: reg, node: node, host: host, store: store, exports: exports}
 	if restic != nil {
 		w.keeper = newKeeper(restic, queue.NewClient(store), host, log)
