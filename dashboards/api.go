@@ -1,0 +1,41 @@
+package dashboards
+
+var apiBoard = Board{
+	UID: "wptk-api", Title: "WordPress Toolkit: API and security", File: "api.json",
+	Panels: []Panel{
+		stat("Requests a second", "reqps", "", `sum(rate(wptk_http_requests_total[5m]))`),
+		stat("Server errors, 5 min", "percentunit", "Answers of 500 and above. 503 is Redis.", `(sum(rate(wptk_http_requests_total{status=~"5.."}[5m])) or vector(0)) / clamp_min(sum(rate(wptk_http_requests_total[5m])), 0.001)`),
+		stat("Refused, 5 min", "", "No key or a wrong one (401), not allowed (403), too many (429).", `sum(increase(wptk_http_requests_total{status=~"401|403|429"}[5m])) or vector(0)`),
+		stat("Oldest undelivered event", "s", "An hour and more: a receiver is away.", `max(wptk_webhook_oldest_waiting_seconds)`),
+		stat("Newest backup", "s", "Its age. Over 26 hours is an alert.", `time() - max(wptk_backup_newest_timestamp_seconds)`),
+		stat("Certificate ends in", "s", "Of --tls-cert; no data when a proxy has it.", `min(wptk_tls_certificate_expiry_timestamp_seconds) - time()`),
+
+		graph(12, "Requests a second by route", "reqps", "The ten busiest.",
+			Target{`topk(10, sum by (method, route) (rate(wptk_http_requests_total[5m])))`, "{{method}} {{route}}"}),
+		graph(12, "Requests a second by status", "reqps", "",
+			Target{`sum by (status) (rate(wptk_http_requests_total[5m]))`, "{{status}}"}),
+		graph(12, "Duration by route, p95", "s", "The ten slowest. Long polls and streams wait on purpose.",
+			Target{`topk(10, histogram_quantile(0.95, sum by (le, method, route) (rate(wptk_http_request_duration_seconds_bucket[5m]))))`, "{{method}} {{route}}"}),
+		graph(12, "Refused a minute", "opm", "Many 401 from nowhere: somebody tries keys. 422 is input that is not allowed, 409 a conflict.",
+			Target{`sum by (status) (rate(wptk_http_requests_total{status=~"4.."}[5m])) * 60`, "{{status}}"},
+			Target{`sum(rate(wptk_rate_limit_hits_total[5m])) * 60`, "over the rate limit"}),
+
+		graph(8, "Webhook attempts a minute", "opm", "refused: it leads to where nothing may lead.",
+			Target{`sum by (result) (rate(wptk_webhook_deliveries_total[5m])) * 60`, "{{result}}"}),
+		graph(8, "Events waiting for receivers", "", "",
+			Target{`max(wptk_webhook_deliveries_waiting)`, "waiting"}),
+		graph(8, "Oldest undelivered event", "s", "",
+			Target{`max(wptk_webhook_oldest_waiting_seconds)`, "oldest"}),
+		graph(8, "Rollouts", "", "",
+			Target{`max(wptk_rollouts_open)`, "open"},
+			Target{`sum by (kind, result) (increase(wptk_rollouts_total[1h]))`, "{{kind}} {{result}}, 1 h"}),
+		graph(8, "Schedules that were due, 1 h", "", "",
+			Target{`sum by (result) (increase(wptk_schedules_total[1h]))`, "{{result}}"}),
+		graph(8, "Backups and test restores, 24 h", "", "A failed test restore is an alert.",
+			Target{`sum by (kind, result) (increase(wptk_ops_total{kind=~"backup|backup.verify|restore"}[24h]))`, "{{kind}} {{result}}"}),
+		graph(12, "Processor of the API", "percentunit", "Of one core.",
+			Target{`sum by (instance) (rate(process_cpu_seconds_total{job="wptk-api"}[5m]))`, "{{instance}}"}),
+		graph(12, "Memory of the API", "bytes", "",
+			Target{`sum by (instance) (process_resident_memory_bytes{job="wptk-api"})`, "{{instance}}"}),
+	},
+}

@@ -1,0 +1,38 @@
+package dashboards
+
+var nodeBoard = Board{
+	UID: "wptk-node", Title: "WordPress Toolkit: nodes", File: "node.json", Vars: []Variable{nodeVar, kindVar},
+	Panels: []Panel{
+		stat("Running", "", "Operations in all lanes.", `sum(wptk_node_running{instance=~"$node"})`),
+		stat("Slots", "", "What can run at one time.", `sum(wptk_node_slots{instance=~"$node"})`),
+		stat("Draining", "", "Nodes that take nothing new.", `sum(wptk_node_draining{instance=~"$node"})`),
+		stat("Restarts, 1 h", "", "Worker processes that were started anew.", `sum(changes(process_start_time_seconds{job="wptk-worker", instance=~"$node"}[1h]))`),
+		stat("Least disk free", "percentunit", "Of state, sites and backups. Below 10 % is an alert.", `min(wptk_disk_free_bytes{instance=~"$node"} / wptk_disk_size_bytes)`),
+		stat("Not scraped", "", "Workers that Prometheus cannot reach.", `count(up{job="wptk-worker", instance=~"$node"} == 0) or vector(0)`),
+
+		graph(12, "Running and slots", "", "At the line, what comes next waits.",
+			Target{`sum by (instance) (wptk_node_running{instance=~"$node"})`, "{{instance}} running"},
+			Target{`sum by (instance) (wptk_node_slots{instance=~"$node"})`, "{{instance}} slots"}),
+		graph(12, "Operations a minute by result", "opm", "",
+			Target{`sum by (instance, result) (rate(wptk_ops_total{job="wptk-worker", instance=~"$node", kind=~"$kind"}[5m])) * 60`, "{{instance}} {{result}}"}),
+		{Title: "Duration of steps", Kind: "heatmap", Unit: "s", Width: 12, Height: 8, Help: "How many steps took how long.",
+			Targets: []Target{{`sum by (le) (increase(wptk_step_duration_seconds_bucket{instance=~"$node", kind=~"$kind"}[1m]))`, "{{le}}"}}},
+		graph(12, "Slowest steps, p95", "s", "",
+			Target{`topk(10, histogram_quantile(0.95, sum by (le, kind, step) (rate(wptk_step_duration_seconds_bucket{instance=~"$node", kind=~"$kind"}[5m]))))`, "{{kind}} {{step}}"}),
+		graph(12, "WP-CLI runs a minute", "opm", "timeout is a process that was killed for taking too long.",
+			Target{`sum by (result) (rate(wptk_wp_cli_runs_total{instance=~"$node"}[5m])) * 60`, "{{result}}"}),
+		graph(12, "WP-CLI duration, p95", "s", "",
+			Target{`histogram_quantile(0.95, sum by (le, command) (rate(wptk_wp_cli_duration_seconds_bucket{instance=~"$node"}[5m])))`, "wp {{command}}"}),
+		graph(12, "Disk free", "percentunit", "",
+			Target{`min by (instance, place) (wptk_disk_free_bytes{instance=~"$node"} / wptk_disk_size_bytes)`, "{{instance}} {{place}}"}),
+		graph(12, "Inodes free", "percentunit", "",
+			Target{`min by (instance, place) (wptk_disk_inodes_free{instance=~"$node"} / (wptk_disk_inodes > 0))`, "{{instance}} {{place}}"}),
+		graph(8, "Processor of the worker", "percentunit", "Of one core; what WordPress uses is not in it.",
+			Target{`sum by (instance) (rate(process_cpu_seconds_total{job="wptk-worker", instance=~"$node"}[5m]))`, "{{instance}}"}),
+		graph(8, "Memory of the worker", "bytes", "",
+			Target{`sum by (instance) (process_resident_memory_bytes{job="wptk-worker", instance=~"$node"})`, "{{instance}}"}),
+		graph(8, "Goroutines and open files", "", "What only ever grows is a leak.",
+			Target{`sum by (instance) (go_goroutines{job="wptk-worker", instance=~"$node"})`, "{{instance}} goroutines"},
+			Target{`sum by (instance) (process_open_fds{job="wptk-worker", instance=~"$node"})`, "{{instance}} files"}),
+	},
+}
