@@ -12,7 +12,9 @@ import (
 type benchCmd struct {
 	Latency  benchLatencyCmd  `cmd:"" help:"From accepted to started on an idle node, beside stock asynq; and what being idle costs."`
 	Progress benchProgressCmd `cmd:"" help:"Requests a second of a progress poll, beside bare handlers."`
+	Install  benchInstallCmd  `cmd:"" help:"An install from POST to succeeded, beside the script that does it with WP-CLI."`
 	Update   benchUpdateCmd   `cmd:"" help:"An update of WordPress, beside wp core update and update-db; and what a safe one costs."`
+	Backup   benchBackupCmd   `cmd:"" help:"A first backup and one of an unchanged site, beside wp db export and zip."`
 
 	ProgressServer progressServerCmd `cmd:"" hidden:"" help:"A bare handler, for bench progress."`
 }
