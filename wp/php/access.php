@@ -303,9 +303,14 @@ call_user_func(
 		// What the address /slug/ belongs to already, in words; empty when it is free.
 		$taken = static function ( $slug ) {
 			global $wpdb, $wp_rewrite;
-			$post = "SELECT ID FROM $wpdb->posts WHERE post_name = %s AND post_status IN ('publish', 'future', 'draft', 'pending', 'private')
-				AND post_type NOT IN ('revision', 'nav_menu_item') AND ( post_type <> 'page' OR post_parent = 0 ) LIMIT 1";
-			if ( $wpdb->get_var( $wpdb->prepare( $post, $slug ) ) ) {
+			$post = $wpdb->get_var(
+				$wpdb->prepare(
+					"SELECT ID FROM $wpdb->posts WHERE post_name = %s AND post_status IN ('publish', 'future', 'draft', 'pending', 'private')
+					AND post_type NOT IN ('revision', 'nav_menu_item') AND ( post_type <> 'page' OR post_parent = 0 ) LIMIT 1",
+					$slug
+				)
+			);
+			if ( $post ) {
 				return 'a page or post';
 			}
 			$bases = array( 'feed', 'rdf', 'rss', 'rss2', 'atom', 'embed', 'sitemap', 'robots', 'favicon', 'index', rest_get_url_prefix() );

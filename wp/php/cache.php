@@ -17,7 +17,7 @@ call_user_func(
 			return is_array( $in ) ? $in : array();
 		};
 
-		// Input: {"code":"<?php …"}. Output: {"ok","error"}.
+		// Takes {"code":"<?php …"}, answers {"ok","error"}.
 		WP_CLI::add_command(
 			'wptk cache-test',
 			static function () use ( $input ) {
@@ -47,7 +47,7 @@ call_user_func(
 			)
 		);
 
-		// Input: {"set":"text"} or {}; flush: {"flush":true}.
+		// Takes {"set":"text"} or {} to read it back, {"flush":true} to flush.
 		WP_CLI::add_command(
 			'wptk cache',
 			static function () use ( $input ) {

@@ -52,7 +52,13 @@ call_user_func(
 			}
 
 			$admins = array();
-			foreach ( get_users( array( 'role' => 'administrator', 'number' => 20 ) ) as $user ) {
+			$found  = get_users(
+				array(
+					'role'   => 'administrator',
+					'number' => 20,
+				)
+			);
+			foreach ( $found as $user ) {
 				$admins[] = $user->user_login;
 			}
 			echo json_encode(

@@ -182,9 +182,9 @@ final class Wptk_Search_Replace {
 
 	private function table( $table, $change ) {
 		global $wpdb;
-		$name = '`' . $table . '`';
-		$keys = array();
-		$text = array();
+		$name    = '`' . $table . '`';
+		$keys    = array();
+		$text    = array();
 		$columns = $wpdb->get_results( "SHOW COLUMNS FROM $name" );
 		if ( ! $columns ) {
 			$this->half( $table, 'the database refused to read it' );

@@ -99,7 +99,7 @@ function guard_staging() {
  * plugins are loaded: a plugin or a theme that breaks the site cannot break it.
  */
 function serve_login() {
-	// phpcs:disable WordPress.Security.NonceVerification -- The token is the proof, and it is not stored here.
+	// phpcs:disable WordPress.Security.NonceVerification, WordPress.CSRF -- The token is the proof, and it is not stored here.
 	$given = isset( $_POST[ LOGIN_FIELD ] ) ? $_POST[ LOGIN_FIELD ] : ( isset( $_GET[ LOGIN_FIELD ] ) ? $_GET[ LOGIN_FIELD ] : null ); // phpcs:ignore WordPress.Security.ValidatedSanitizedInput -- Below.
 	if ( null === $given ) {
 		return;
@@ -226,7 +226,7 @@ function page( $title, $content ) {
 	printf(
 		'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="robots" content="noindex"><title>%1$s</title><style>body{font:16px/1.5 system-ui,sans-serif;color:#1d2327;background:#f0f0f1;margin:0;display:grid;place-items:center;min-height:100vh}main{background:#fff;border:1px solid #c3c4c7;border-radius:4px;padding:2rem;max-width:24rem;text-align:center;overflow-wrap:anywhere}h1{font-size:1.25rem;margin:0 0 1rem}button{font:inherit;color:#fff;background:#2271b1;border:0;border-radius:3px;padding:.6rem 1.2rem;cursor:pointer}p{margin:1rem 0 0;color:#646970}</style></head><body><main><h1>%1$s</h1>%2$s</main></body></html>',
 		esc_html( $title ),
-		$content // phpcs:ignore WordPress.Security.EscapeOutput -- HTML of this file, its values escaped.
+		$content // phpcs:ignore WordPress.Security.EscapeOutput, WordPress.XSS -- HTML of this file, its values escaped.
 	);
 }
 
@@ -327,7 +327,7 @@ function move_url( $url, $path ) {
  * @return bool
  */
 function at_door() {
-	// phpcs:disable WordPress.Security -- Compared and not used; a login form carries no nonce.
+	// phpcs:disable WordPress.Security, WordPress.CSRF -- Compared and not used; a login form carries no nonce.
 	$path = isset( $_SERVER['REQUEST_URI'] ) ? (string) wp_parse_url( $_SERVER['REQUEST_URI'], PHP_URL_PATH ) : '';
 	$site = trim( (string) wp_parse_url( get_option( 'siteurl' ), PHP_URL_PATH ), '/' );
 	if ( trim( $site . '/' . slug(), '/' ) === trim( $path, '/' ) ) {
@@ -430,7 +430,7 @@ function refuse_strangers() {
  * @return bool
  */
 function is_post_password() {
-	// phpcs:disable WordPress.Security -- Compared and not used; the form carries no nonce.
+	// phpcs:disable WordPress.Security, WordPress.CSRF -- Compared and not used; the form carries no nonce.
 	$action = isset( $_POST['action'] ) ? $_POST['action'] : ( isset( $_GET['action'] ) ? $_GET['action'] : '' );
 	return runs( 'wp-login.php' ) && 'postpass' === $action && isset( $_POST['post_password'] ) && ! isset( $_GET['key'] ) && ! isset( $_GET['checkemail'] );
 	// phpcs:enable
