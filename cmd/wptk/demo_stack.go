@@ -210,6 +210,13 @@ func (s *stack) all() []*process {
 	return slices.Clone(s.running)
 }
 
+// forget has a process that was stopped on purpose no longer count as one that ended by itself.
+func (s *stack) forget(p *process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running = slices.DeleteFunc(s.running, func(q *process) bool { return q == p })
+}
+
 // endedError says which process ended by itself.
 type endedError struct {
 	name string
