@@ -72,6 +72,10 @@ bench: setup build ## Measure latency and progress reads beside their baselines
 chaos: setup build ## Break everything that can break under real processes, and hold the history to the promises (CHAOS="--short" for three minutes)
 	$(BIN)/wptk chaos $(CHAOS)
 
+.PHONY: hostile
+hostile: setup build ## Attack a real stack as an enemy among the customers would, as root (HOSTILE="--short" or names of groups for a part)
+	$(BIN)/wptk hostile --json $(HOSTILE)
+
 .PHONY: chaos-install
 chaos-install: setup build ## kill -9 the worker in the middle of ten real installs
 	$(BIN)/wptk chaos install --rounds 10
