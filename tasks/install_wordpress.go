@@ -143,19 +143,17 @@ func (in *installer) verify(ctx context.Context) error {
 	if n < coreTables {
 		return foundBad(fmt.Errorf("%d tables of %d", n, coreTables), "Tables are missing in the new database.")
 	}
-	switch address, err := in.Host.CLI.OptionString(ctx, site, "siteurl"); {
+	door, err := in.Host.CLI.SiteDoor(ctx, site, in.ask.AdminUser, password)
+	noUser := errors.Is(err, wp.ErrNoUser)
+	switch {
 	case errors.Is(err, wp.ErrNotInstalled), errors.Is(err, wp.ErrNoWordPress):
 		return foundBad(err, "WordPress does not find itself installed.")
-	case err != nil:
+	case err != nil && !noUser:
 		return notConfirmed(err)
-	case address != site.URL:
-		return foundBad(fmt.Errorf("siteurl is %q", address), "The new site has another address than it should have.")
-	}
-	switch ok, err := in.Host.CLI.UserCheckPassword(ctx, site, in.ask.AdminUser, password); {
-	case errors.Is(err, wp.ErrNoUser), err == nil && !ok:
+	case door.SiteURL != site.URL:
+		return foundBad(fmt.Errorf("siteurl is %q", door.SiteURL), "The new site has another address than it should have.")
+	case noUser, !door.Opens:
 		return foundBad(err, "The administrator cannot log in.")
-	case err != nil:
-		return notConfirmed(err)
 	}
 	return nil
 }

@@ -144,7 +144,7 @@ func FuzzParsers(f *testing.F) {
 				checkClean(t, u.Login, u.Email, u.Name, u.Roles)
 			}
 		}
-		_, _ = parseCheckPassword(out, "a")
+		_, _ = parseDoor(out, "a")
 		_, _ = parseIsInstalled(command("x"), Result{Stderr: string(out), Exit: proc.Exit{Code: 1}})
 		splitSection(out, "N")
 		firstError(tail(string(out), 7))

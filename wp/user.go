@@ -107,11 +107,23 @@ func (c *CLI) askUser(ctx context.Context, site Site, cmd Command) (User, error)
 // UserCheckPassword reports whether the password is right. It is a command of our own
 // (php/run.php): the one of WP-CLI takes the password as an argument.
 func (c *CLI) UserCheckPassword(ctx context.Context, site Site, login, password string) (bool, error) {
+	door, err := c.SiteDoor(ctx, site, login, password)
+	return door.Opens, err
+}
+
+// Door is how a site is entered.
+type Door struct {
+	Opens   bool   // the password is right
+	SiteURL string // as WordPress sees it, filters and constants included; also when it does not open
+}
+
+// SiteDoor is UserCheckPassword that also tells the site's address, by the same start of PHP.
+func (c *CLI) SiteDoor(ctx context.Context, site Site, login, password string) (Door, error) {
 	out, err := c.must(ctx, site, userCheckPassword(login, password))
 	if err != nil {
-		return false, err
+		return Door{}, err
 	}
-	return parseCheckPassword(out, login)
+	return parseDoor(out, login)
 }
 
 const userFields literal = "ID,user_login,user_email,display_name,roles"
@@ -160,13 +172,17 @@ func parseUsers(out []byte) ([]User, error) {
 	return users, nil
 }
 
-func parseCheckPassword(out []byte, login string) (bool, error) {
-	var answer struct{ Found, Matches bool }
+func parseDoor(out []byte, login string) (Door, error) {
+	var answer struct {
+		Found, Matches bool
+		SiteURL        string
+	}
 	if err := parseJSON(out, &answer); err != nil {
-		return false, fmt.Errorf("checking password: %w", err)
+		return Door{}, fmt.Errorf("checking password: %w", err)
 	}
+	door := Door{Opens: answer.Found && answer.Matches, SiteURL: cleanField(answer.SiteURL)}
 	if !answer.Found {
-		return false, fmt.Errorf("%w: %s", ErrNoUser, cleanField(login))
+		return door, fmt.Errorf("%w: %s", ErrNoUser, cleanField(login))
 	}
-	return answer.Matches, nil
+	return door, nil
 }

@@ -112,8 +112,12 @@ func (s *shim) checkPassword() (string, error) {
 		return "", err
 	}
 	login, sum, _ := strings.Cut(admin, " ")
+	address, err := s.option("siteurl")
+	if err != nil {
+		return "", err
+	}
 	matches := sum == hash(in.Password) && s.config.Faults[s.domain] != verdict.BadCheck
-	return fmt.Sprintf(`{"found":%t,"matches":%t}`, login == in.Login, matches), nil
+	return fmt.Sprintf(`{"found":%t,"matches":%t,"siteurl":%q}`, login == in.Login, matches, address), nil
 }
 
 func hash(s string) string {

@@ -23,6 +23,7 @@ call_user_func(
 			unset( $_SERVER[ $name ], $_ENV[ $name ] );
 			return false === $value ? '' : $value;
 		};
+
 		$nonce   = $take( 'WPTK_NONCE' );
 		$command = $take( 'WPTK_COMMAND' );
 
@@ -54,7 +55,8 @@ call_user_func(
 
 /**
  * Does a user have this password? WP-CLI's own command takes it as an argument only, where
- * every user of the host can read it. Input: {"login","password"}, output: {"found","matches"}.
+ * every user of the host can read it. Input: {"login","password"}, output: {"found","matches",
+ * "siteurl"}; the address is there so that a new site is checked by one start of PHP.
  *
  * The login form compares what it gets with backslashes in front of quotes (wp_signon takes
  * $_POST as WordPress has slashed it), so that is how passwords are stored and have to be
@@ -69,6 +71,7 @@ WP_CLI::add_command(
 			array(
 				'found'   => (bool) $user,
 				'matches' => $user && wp_check_password( wp_slash( $in['password'] ), $user->user_pass, $user->ID ),
+				'siteurl' => (string) get_option( 'siteurl' ),
 			)
 		);
 	},
