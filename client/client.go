@@ -37,10 +37,11 @@ type Options struct {
 	// HTTP makes the requests. When nil, one that follows no redirect: the API
 	// redirects nowhere, and following one could hand the key to somebody else.
 	HTTP *http.Client
-	// Patience is how long an API that cannot be reached is asked again; 10 s when 0.
+	// Patience is how long an API that cannot be reached is asked again; 10 s when 0, and
+	// not at all when negative.
 	Patience time.Duration
 	// MaxRetryAfter is how long an API that asks for it is waited for, in all, in one
-	// call; 90 s when 0.
+	// call; 90 s when 0, and not at all when negative.
 	MaxRetryAfter time.Duration
 	// OnRetry is told why a call is made again, and after how long.
 	OnRetry func(reason error, after time.Duration)

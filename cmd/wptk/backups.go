@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -139,9 +138,8 @@ func (cmd *backupsDownloadCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	path := "/wordpress/backups/" + url.PathEscape(cmd.ID) + "/download"
 	if cmd.Output == "-" {
-		_, err := c.download(ctx, path, a.out)
+		_, err := c.download(ctx, cmd.ID, a.out)
 		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(cmd.Output), ".wptk-download-*") // 0600: it has passwords in it
@@ -149,7 +147,7 @@ func (cmd *backupsDownloadCmd) Run(ctx context.Context, a *app) error {
 		return fmt.Errorf("making file: %w", err)
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // it has got its name, or is of no use
-	n, err := c.download(ctx, path, f)
+	n, err := c.download(ctx, cmd.ID, f)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), cmd.Output)
 	}
@@ -158,32 +156,4 @@ func (cmd *backupsDownloadCmd) Run(ctx context.Context, a *app) error {
 	}
 	say(a.err, "%s: %d bytes", cmd.Output, n)
 	return nil
-}
-
-// download streams an answer. One that was cut short is an error.
-func (c *client) download(ctx context.Context, path string, to io.Writer) (int64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.String()+apiRoot+path, nil)
-	if err != nil {
-		return 0, fmt.Errorf("making request: %w", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+c.key)
-	long := *c.http
-	long.Timeout = 0 // as long as it goes on; ctx ends it
-	res, err := long.Do(req)
-	if err != nil {
-		return 0, &exitError{exitRefused, fmt.Errorf("reaching the API at %s: %w", c.base, err)}
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		raw, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-		if err != nil {
-			return 0, err
-		}
-		return 0, refusal(res, raw)
-	}
-	n, err := io.Copy(to, res.Body)
-	if err != nil {
-		return n, fmt.Errorf("downloading: the stream broke off after %d bytes: %w", n, err)
-	}
-	return n, nil
 }

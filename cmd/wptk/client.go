@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,18 +8,16 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
+	toolkit "github.com/wispanel/wptk/client"
 )
 
-// client speaks the API's HTTP.
+// client is the Go client with the manners of a command line: it says why it takes
+// longer, and how the program ends when the API says no.
 type client struct {
 	base *url.URL
 	key  string
-	http *http.Client
 	// patience is how long an API that cannot be reached is asked again.
 	patience time.Duration
 	// notice tells people why it takes longer.
@@ -32,25 +29,21 @@ const (
 	maxAnswer = 64 << 20 // bytes of an answer
 	// maxRetryAfter is how long an API that asks for it is waited for, in all.
 	maxRetryAfter = 90 * time.Second
-	// A long poll is answered after at most pollFor; the rest is for the network.
-	pollFor       = 30 * time.Second
-	answerTimeout = pollFor + 45*time.Second
+	// pollFor is how long a long poll is held back.
+	pollFor = 30 * time.Second
+	apiRoot = "/api/v1"
+	askOnce = -1 // patience of one who asks once
 )
 
 func newClient(api, key string) (*client, error) {
-	base, err := url.Parse(strings.TrimRight(api, "/"))
-	if err != nil || (base.Scheme != "http" && base.Scheme != "https") || base.Host == "" {
+	if _, err := toolkit.New(api, key, toolkit.Options{}); err != nil {
 		return nil, usage("--api: %q is not an http(s) address", api)
 	}
-	return &client{
-		base: base, key: key, patience: 2 * time.Second, pause: pause,
-		notice: func(string, ...any) {},
-		http: &http.Client{
-			Timeout: answerTimeout,
-			// The API redirects nowhere; following one could hand the key to somebody else.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-	}, nil
+	base, err := url.Parse(api)
+	if err != nil {
+		return nil, usage("--api: %q is not an http(s) address", api)
+	}
+	return &client{base: base, key: key, patience: 2 * time.Second, pause: pause, notice: func(string, ...any) {}}, nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -77,8 +70,6 @@ type answer struct {
 	header http.Header
 }
 
-const apiRoot = "/api/v1"
-
 func (c *client) get(ctx context.Context, path string, query url.Values, into any) (answer, error) {
 	return c.do(ctx, request{method: http.MethodGet, path: path, query: query}, into)
 }
@@ -87,47 +78,77 @@ func (c *client) post(ctx context.Context, path string, body, into any) (answer,
 	return c.do(ctx, request{method: http.MethodPost, path: path, body: body}, into)
 }
 
-// do makes a call and decodes the answer. Calls are made again when the API asks for
-// it (429, 503) and when the connection breaks; one Idempotency-Key for all tries of
-// a change makes that safe. Errors are *apiError, or say why there was no answer.
-func (c *client) do(ctx context.Context, r request, into any) (answer, error) {
-	var body []byte
-	var err error
-	if r.body != nil {
-		if body, err = json.Marshal(r.body); err != nil {
-			return answer{}, fmt.Errorf("encoding request: %w", err)
-		}
-	}
-	idempotency := ""
-	if r.method != http.MethodGet {
-		idempotency = uuid.NewString()
-	}
-	began, asked := time.Now(), time.Duration(0)
-	for try := 0; ; try++ {
-		got, err := c.once(ctx, r, body, idempotency)
-		if err == nil {
-			return got, decode(got.raw, into)
-		}
-		var refused *apiError
-		wait := min(100*time.Millisecond<<min(try, 5), 2*time.Second)
-		switch {
-		case ctx.Err() != nil:
-			return answer{}, ctx.Err()
-		case !errors.As(err, &refused):
-			if time.Since(began)-asked+wait > c.patience {
-				return answer{}, &exitError{exitRefused, fmt.Errorf("reaching the API at %s: %w", c.base, err)}
+// toolkit is the Go client with this one's manners.
+func (c *client) toolkit(patience, retryAfter time.Duration) (*toolkit.Client, error) {
+	return toolkit.New(c.base.String(), c.key, toolkit.Options{
+		Patience: patience, MaxRetryAfter: retryAfter, Pause: c.pause,
+		OnRetry: func(reason error, after time.Duration) {
+			var refused *toolkit.Error
+			if errors.As(reason, &refused) {
+				c.notice("%s; the API asks to wait %s", clean(refused.Message), short(after))
 			}
-		case refused.retryAfter == 0 || asked+refused.retryAfter > maxRetryAfter:
-			return answer{}, err
-		default:
-			wait = refused.retryAfter
-			asked += wait
-			c.notice("%s; the API asks to wait %s", clean(refused.Message), short(wait))
-		}
-		if err := c.pause(ctx, wait); err != nil {
-			return answer{}, err
-		}
+		},
+	})
+}
+
+// do makes a call and decodes the answer, and asks again as the Go client does. Errors are
+// *apiError, or say why there was no answer.
+func (c *client) do(ctx context.Context, r request, into any) (answer, error) {
+	t, err := c.toolkit(c.patience, maxRetryAfter)
+	if err != nil {
+		return answer{}, err
 	}
+	got, err := t.Do(ctx, toolkit.Request{Method: r.method, Path: r.path, Query: r.query, Body: r.body}, into)
+	return answer{got.Raw, got.Header}, inWords(ctx, err)
+}
+
+// once makes one request and asks no more. body is JSON, or nil.
+func (c *client) once(ctx context.Context, r request, body []byte, idempotency string) (answer, error) {
+	t, err := c.toolkit(askOnce, askOnce)
+	if err != nil {
+		return answer{}, err
+	}
+	ask := toolkit.Request{Method: r.method, Path: r.path, Query: r.query}
+	if body != nil {
+		ask.Body = json.RawMessage(body)
+	}
+	if idempotency != "" {
+		ctx = toolkit.WithIdempotencyKey(ctx, idempotency)
+	}
+	got, err := t.Do(ctx, ask, nil)
+	return answer{got.Raw, got.Header}, inWords(ctx, err)
+}
+
+// download streams a backup. One that was cut short is an error.
+func (c *client) download(ctx context.Context, id string, to io.Writer) (int64, error) {
+	t, err := c.toolkit(c.patience, maxRetryAfter)
+	if err != nil {
+		return 0, err
+	}
+	body, err := t.DownloadBackup(ctx, id)
+	if err != nil {
+		return 0, inWords(ctx, err)
+	}
+	defer body.Close()
+	n, err := io.Copy(to, body)
+	if err != nil {
+		return n, fmt.Errorf("reading the backup: %w", err)
+	}
+	return n, nil
+}
+
+// inWords gives an error the exit status that goes with it.
+func inWords(ctx context.Context, err error) error {
+	var refused *toolkit.Error
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &refused):
+		return &apiError{*refused}
+	}
+	return &exitError{exitRefused, err}
 }
 
 func decode(raw []byte, into any) error {
@@ -140,52 +161,5 @@ func decode(raw []byte, into any) error {
 	return nil
 }
 
-func (c *client) once(ctx context.Context, r request, body []byte, idempotency string) (answer, error) {
-	u, err := url.Parse(c.base.String() + apiRoot + r.path) // keeps what is escaped in it
-	if err != nil {
-		return answer{}, fmt.Errorf("making request: %w", err)
-	}
-	u.RawQuery = r.query.Encode()
-	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), bytes.NewReader(body))
-	if err != nil {
-		return answer{}, fmt.Errorf("making request: %w", err)
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if c.key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.key)
-	}
-	if idempotency != "" {
-		req.Header.Set("Idempotency-Key", idempotency)
-	}
-	res, err := c.http.Do(req)
-	if err != nil {
-		var broken *url.Error
-		if errors.As(err, &broken) {
-			err = broken.Err // the address is named by whoever reports it
-		}
-		return answer{}, err
-	}
-	defer res.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	if err != nil {
-		return answer{}, err
-	}
-	if res.StatusCode >= 300 {
-		return answer{}, refusal(res, raw)
-	}
-	return answer{raw: raw, header: res.Header}, nil
-}
-
 // pace is how long to leave the API in peace so that its rate limit lasts.
-func pace(h http.Header, now time.Time) time.Duration {
-	const least, most = 200 * time.Millisecond, 5 * time.Second
-	left, errLeft := strconv.Atoi(h.Get("X-RateLimit-Remaining"))
-	reset, errReset := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64)
-	if errLeft != nil || errReset != nil {
-		return time.Second
-	}
-	rest := time.Unix(reset, 0).Sub(now)
-	return min(max(rest/time.Duration(max(left, 1)), least), most)
-}
+func pace(h http.Header, now time.Time) time.Duration { return toolkit.Pace(h, now) }

@@ -25,7 +25,7 @@ func TestEveryEndpointHasARowThatChecksIt(t *testing.T) {
 		if row.check == nil && row.later == "" {
 			t.Errorf("nothing checks %s", row.name)
 		}
-		if row.check != nil && !slices.Contains(documented, row.name) {
+		if row.check != nil && !row.beside && !slices.Contains(documented, row.name) {
 			t.Errorf("%s is checked, and not served", row.name)
 		}
 	}
