@@ -25,6 +25,9 @@ type BackupCreate struct {
 	Label    string `json:"label,omitempty" maxLength:"100" doc:"For people." example:"before the relaunch"`
 	KeepDays int    `json:"keep_days,omitempty" minimum:"0" maximum:"3650" doc:"How long it stays; the node's own rule when both are left out."`
 	KeepLast int    `json:"keep_last,omitempty" minimum:"0" maximum:"1000" doc:"It stays anyway while it is among so many newest of the install."`
+	// ForClone: it goes to another node and tells there what a copy has to know. Only the
+	// clone itself asks for it.
+	ForClone bool `json:"for_clone,omitempty" hidden:"true"`
 }
 
 // Kind is "backup".
@@ -127,6 +130,11 @@ func (b *backuper) plan(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encoding plan: %w", err)
 	}
+	if b.ask.ForClone {
+		if err := b.tellOriginal(ctx, site); err != nil {
+			return err
+		}
+	}
 	return b.Set(keyBackupPlan, string(text))
 }
 
@@ -176,6 +184,9 @@ func (b *backuper) storeAll(ctx context.Context) error {
 	if strings.HasPrefix(b.Op.RequestID, schedulePrefix) {
 		s.Reason = BackupSchedule
 	}
+	if b.ask.ForClone {
+		s.Reason, s.Original = BackupClone, b.Get(keyOriginal)
+	}
 	days := b.ask.KeepDays
 	if days == 0 && s.KeepLast == 0 {
 		days, s.KeepLast = b.Host.BackupKeep.Days, b.Host.BackupKeep.Last
@@ -198,5 +209,6 @@ func (b *backuper) listAll(ctx context.Context) error {
 	if err := b.list(ctx, record); err != nil {
 		return err
 	}
+	record.Original = nil // for the clone alone
 	return b.SetResult(record)
 }

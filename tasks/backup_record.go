@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -49,6 +50,8 @@ type Backup struct {
 	Tables     map[string]int64 `json:"tables"` // rows by table
 	Snapshot   string           `json:"snapshot"`
 	Incomplete bool             `json:"incomplete,omitempty"` // rebuilt from the store: sizes are not known
+	// Original is what a clone on another node has to know of the install; else not there.
+	Original json.RawMessage `json:"original,omitempty"`
 
 	// Verified is "", "ok" or "failed": the last test-restore.
 	Verified   string    `json:"verified,omitempty"`

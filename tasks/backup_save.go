@@ -23,6 +23,7 @@ type saving struct {
 	Nested              bool   // with the files of installs below
 	Database            bool   // whether there are tables to be saved
 	Expect              int64  // bytes, about, for the progress
+	Original            string // JSON, for a clone
 }
 
 const (
@@ -53,6 +54,7 @@ func (r *Run) save(ctx context.Context, site wp.Site, s saving) (Backup, error) 
 	b := Backup{
 		ID: BackupID(r.Op.ID), Site: r.Op.Site, Op: r.Op.ID, Type: s.Type, Reason: s.Reason, Label: s.Label,
 		Created: time.Now().UTC().Truncate(time.Second), KeepUntil: s.KeepUntil, KeepLast: s.KeepLast, URL: site.URL,
+		Original: json.RawMessage(s.Original),
 	}
 	if err := r.store(ctx, site, s, &b); err != nil {
 		return Backup{}, err

@@ -129,22 +129,33 @@ func (p *Clone) staging(domain string) bool {
 }
 
 // Steps lists what a clone does. All of it is built in a stage beside the docroot, checked
-// there, and appears by one rename; the original is never written to.
+// there, and appears by one rename; the original is never written to. From another node it
+// comes as a backup, which is read once.
 func (p *Clone) Steps(r *Run) []Step {
 	c := &cloner{installer: installer{Run: r, ask: &Install{DBName: p.DBName, SSL: p.SSL, Title: p.Title}}, ask: p}
-	return []Step{
+	steps := []Step{
 		{Name: "plan", Message: "Looking at both sites", Weight: 2, Do: c.plan},
 		{Name: "files", Message: "Copying files", Weight: 30, Do: c.copyFiles, Undo: c.removeStage},
 		{Name: "database", Message: "Creating the database", Weight: 2, Do: c.makeDatabase, Undo: c.dropDatabase},
 		{Name: "config", Message: "Writing the configuration", Weight: 2, Do: c.writeConfig, Verify: c.readConfig},
 		{Name: "tables", Message: "Copying the database", Weight: 40, Do: c.copyTables, Verify: c.checkTables},
-		{Name: "cache", Message: "Giving the copy a cache of its own", Check: c.needsNoCache, Do: c.giveCache, Undo: c.takeCache},
-		{Name: "settle", Message: "Making the copy a site of its own", Weight: 3, Do: c.settle},
-		{Name: "check", Message: "Checking every value", Weight: 10, Verify: c.checkValues},
-		{Name: "publish", Message: "Putting the copy in place", Weight: 2, Check: c.isPublished, Do: c.publish, Undo: c.unpublish},
-		{Name: "verify", Message: "Checking the copy", Weight: 8, Verify: c.verify},
-		{Name: "finish", Message: "Finishing", Commit: true, Do: c.finish},
 	}
+	if c.away() {
+		steps = []Step{
+			{Name: "plan", Message: "Looking at the target", Weight: 1, Do: c.planAway},
+			{Name: "backup", Message: "Waiting for a backup of the original", Weight: 30, Do: c.awaitParcel, Undo: c.callParcelOff},
+			{Name: "database", Message: "Creating the database", Weight: 2, Do: c.makeDatabase, Undo: c.dropDatabase},
+			{Name: "unpack", Message: "Unpacking files and database", Weight: 40, Do: c.unpack, Verify: c.checkUnpacked, Undo: c.removeStage},
+		}
+	}
+	return append(steps,
+		Step{Name: "cache", Message: "Giving the copy a cache of its own", Check: c.needsNoCache, Do: c.giveCache, Undo: c.takeCache},
+		Step{Name: "settle", Message: "Making the copy a site of its own", Weight: 3, Do: c.settle},
+		Step{Name: "check", Message: "Checking every value", Weight: 10, Verify: c.checkValues},
+		Step{Name: "publish", Message: "Putting the copy in place", Weight: 2, Check: c.isPublished, Do: c.publish, Undo: c.unpublish},
+		Step{Name: "verify", Message: "Checking the copy", Weight: 8, Verify: c.verify},
+		Step{Name: "finish", Message: "Finishing", Commit: true, Do: c.finish},
+	)
 }
 
 // cloner is one clone at work: an install whose WordPress comes from another install.
@@ -155,6 +166,9 @@ type cloner struct {
 
 // source is the original, under the address that the plan has found.
 func (c *cloner) source() (wp.Site, error) {
+	if c.away() {
+		return c.sourceAway()
+	}
 	site, err := c.find(c.ask.Source)
 	if err != nil {
 		return wp.Site{}, err

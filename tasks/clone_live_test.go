@@ -235,6 +235,7 @@ func TestCloneIsTheSameSiteUnderAnotherAddress(t *testing.T) {
 		t.Errorf("%+v", out.Error)
 	}
 	src.mustBeGivenTo(t, "paula")
+	src.mustReachAnotherNode(t, "rosa")
 	src.mustBeAsBefore(t, before)
 }
 

@@ -33,6 +33,11 @@ type clonePlan struct {
 	Tables     []string `json:"tables"`
 	TableBytes int64    `json:"table_bytes"`
 	Whole      bool     `json:"whole"`
+
+	// Of an original on another node, which told it together with its backup.
+	Docroot string            `json:"docroot,omitempty"`
+	Broken  int64             `json:"broken,omitempty"` // values that PHP cannot read there
+	Debug   []wp.ConfigChange `json:"debug,omitempty"`  // to be taken back: its log is the original's
 }
 
 const (
@@ -80,7 +85,20 @@ func (c *cloner) look(ctx context.Context, to wp.Site) (clonePlan, error) {
 	if err != nil {
 		return clonePlan{}, err
 	}
-	found, err := c.Host.Files.Look(ctx, from)
+	p, err := c.original(ctx, from)
+	if err != nil {
+		return p, err
+	}
+	if err := c.roomFor(ctx, to, p); err != nil {
+		return p, err
+	}
+	return p, c.tryConfig(ctx, from, to, p)
+}
+
+// original finds out about an install on this node what a copy has to know, and refuses one
+// that cannot be copied.
+func (r *Run) original(ctx context.Context, from wp.Site) (clonePlan, error) {
+	found, err := r.Host.Files.Look(ctx, from)
 	if err != nil {
 		return clonePlan{}, lookError(fmt.Errorf("looking at the original: %w", err))
 	}
@@ -88,13 +106,13 @@ func (c *cloner) look(ctx context.Context, to wp.Site) (clonePlan, error) {
 		return clonePlan{}, err
 	}
 	p := clonePlan{Prefix: found.Config.TablePrefix}
-	if err := c.lookAtAddress(ctx, found, &p); err != nil {
+	if err := r.lookAtAddress(ctx, found, &p); err != nil {
 		return p, err
 	}
-	if err := c.lookAtFiles(ctx, from, to, &p); err != nil {
+	if err := r.lookAtFiles(ctx, from, &p); err != nil {
 		return p, err
 	}
-	share, err := c.Host.DatabaseShare(ctx, found)
+	share, err := r.Host.DatabaseShare(ctx, found)
 	if err != nil {
 		return p, err
 	}
@@ -103,7 +121,7 @@ func (c *cloner) look(ctx context.Context, to wp.Site) (clonePlan, error) {
 		return p, Permanent(nil, Failure{Code: CodeNotInstalled, Message: "The original has no tables: WordPress was not installed there.",
 			Hint: "Install it first, or clone another site."})
 	}
-	return p, c.tryConfig(ctx, from, to, p)
+	return p, nil
 }
 
 // cloneable refuses what a copy cannot be made of.
@@ -125,8 +143,8 @@ func cloneable(found wp.Found) error {
 
 // lookAtAddress reads what the original is called, from files and tables: WordPress itself is not
 // started there, as every start writes into the options.
-func (c *cloner) lookAtAddress(ctx context.Context, found wp.Found, p *clonePlan) error {
-	facts, err := wp.Inspect(ctx, c.Host, found)
+func (r *Run) lookAtAddress(ctx context.Context, found wp.Found, p *clonePlan) error {
+	facts, err := wp.Inspect(ctx, r.Host, found)
 	if err != nil {
 		return err
 	}
@@ -141,8 +159,8 @@ func (c *cloner) lookAtAddress(ctx context.Context, found wp.Found, p *clonePlan
 // spare is what a copy leaves free for others.
 const spare = 100 << 20
 
-func (c *cloner) lookAtFiles(ctx context.Context, from, to wp.Site, p *clonePlan) error {
-	belongings, err := c.Host.Files.Belongings(ctx, from)
+func (r *Run) lookAtFiles(ctx context.Context, from wp.Site, p *clonePlan) error {
+	belongings, err := r.Host.Files.Belongings(ctx, from)
 	if err != nil {
 		return fmt.Errorf("looking through files: %w", err)
 	}
@@ -154,11 +172,15 @@ func (c *cloner) lookAtFiles(ctx context.Context, from, to wp.Site, p *clonePlan
 		// Logs, mail and other sites live there as well, and are not told apart while copying.
 		return refuse(CodeUnavailable, "The original is in its domain's own directory, beside what is not part of it.", "Move it to public_html first.")
 	}
-	owner, _, err := c.Host.Files.DropIn(ctx, from, from.Docroot+"/"+objectCache)
+	owner, _, err := r.Host.Files.DropIn(ctx, from, from.Docroot+"/"+objectCache)
 	if err != nil {
 		return err
 	}
 	p.Cached = owner == wp.DropInOurs
+	return nil
+}
+
+func (c *cloner) roomFor(ctx context.Context, to wp.Site, p clonePlan) error {
 	room, err := c.Host.Files.Room(ctx, to)
 	if err != nil {
 		return err
@@ -189,10 +211,20 @@ func (c *cloner) newConfig(ctx context.Context, from, to wp.Site, p clonePlan, p
 	if err != nil {
 		return nil, err
 	}
-	doc, err := c.memoryOf(c.ask.Source.ID)
-	if err != nil {
+	if p.Debug, err = c.debugging(c.ask.Source.ID); err != nil {
 		return nil, err
 	}
+	return c.adaptConfig(config.Data, from, to, p, password)
+}
+
+// debugging is what toggle-debug has changed in an install's wp-config.php.
+func (r *Run) debugging(id string) ([]wp.ConfigChange, error) {
+	doc, err := r.memoryOf(id)
+	return doc.Measures[wp.MeasureDebug].Config, err
+}
+
+// adaptConfig makes the original's wp-config.php the copy's.
+func (c *cloner) adaptConfig(src []byte, from, to wp.Site, p clonePlan, password string) ([]byte, error) {
 	salt, err := c.Recall(keyCacheSalt, func() (string, error) { return wp.NewCacheSalt(c.Op.Site.ID), nil })
 	if err != nil {
 		return nil, err
@@ -207,9 +239,9 @@ func (c *cloner) newConfig(ctx context.Context, from, to wp.Site, p clonePlan, p
 	}
 	return wp.ClonedConfig{
 		DBName: name, DBUser: name, DBPassword: password, DBHost: c.Host.DBHost, TablePrefix: prefix, URL: to.URL, CacheSalt: salt,
-		Revert:  doc.Measures[wp.MeasureDebug].Config, // its log is the original's
+		Revert:  p.Debug,
 		Rewrite: p.rewrite(from, to),
-	}.Apply(config.Data)
+	}.Apply(src)
 }
 
 // memoryOf is what the node remembers of an install.

@@ -61,6 +61,10 @@ func (c *cloner) copyFiles(ctx context.Context) error {
 	if done.Odd > 0 {
 		c.logf("%d sockets, pipes and the like were left behind.", done.Odd)
 	}
+	return c.keepCopied(done)
+}
+
+func (c *cloner) keepCopied(done wp.TreeCopied) error {
 	b, err := json.Marshal(done)
 	if err != nil {
 		return fmt.Errorf("encoding what was copied: %w", err)
@@ -108,20 +112,25 @@ func (c *cloner) writeConfig(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	staged, err := c.staged()
-	if err != nil {
-		return err
-	}
 	password := wp.NewPassword(32)
 	config, err := c.newConfig(ctx, from, to, p, password)
 	if err != nil {
 		return hardeningError(err)
 	}
-	if err := c.Host.CLI.Lint(ctx, staged, config); err != nil {
-		return hardeningError(err)
-	}
 	if err := c.Host.DB.SetPassword(ctx, c.Get(keyDBName), c.Get(keyDBHost), password); err != nil {
 		return err
+	}
+	return c.putConfig(ctx, from, to, p, config)
+}
+
+// putConfig writes the configuration down, and what else has addresses in it beside the tables.
+func (c *cloner) putConfig(ctx context.Context, from, to wp.Site, p clonePlan, config []byte) error {
+	staged, err := c.staged()
+	if err != nil {
+		return err
+	}
+	if err := c.Host.CLI.Lint(ctx, staged, config); err != nil {
+		return hardeningError(err)
 	}
 	if err := c.Host.Files.WriteFile(ctx, staged, configFile, config, configMode); err != nil {
 		return fmt.Errorf("writing wp-config: %w", err)
@@ -186,10 +195,7 @@ func (c *cloner) copyTables(ctx context.Context) error {
 	if err := c.Host.DB.Empty(ctx, target.Name); err != nil {
 		return err
 	}
-	filter := rewrite.Filter{
-		Rewriter: rewrite.New(p.rules(from, to)), GUID: true,
-		Prefix: [2]string{p.Prefix, c.Get(keyPrefix)}, Schema: [2]string{source.Name, target.Name},
-	}
+	filter := c.filter(from, to, p, source.Name, target.Name)
 	stats, err := c.Host.TransferDatabase(ctx, wp.Tenancy{Site: from, Login: source}, wp.Tenancy{Site: staged, Login: target}, wp.DumpOptions{
 		Tables: p.tables(c.ask.Select.Tables),
 		Progress: func(bytes int64) {
@@ -202,6 +208,18 @@ func (c *cloner) copyTables(ctx context.Context) error {
 	if !stats.Complete {
 		return errors.New("copying database: the dump ended early")
 	}
+	return c.keepStats(stats)
+}
+
+// filter is what rows go through on their way from one database into the other.
+func (c *cloner) filter(from, to wp.Site, p clonePlan, source, target string) rewrite.Filter {
+	return rewrite.Filter{
+		Rewriter: rewrite.New(p.rules(from, to)), GUID: true,
+		Prefix: [2]string{p.Prefix, c.Get(keyPrefix)}, Schema: [2]string{source, target},
+	}
+}
+
+func (c *cloner) keepStats(stats rewrite.Stats) error {
 	b, err := json.Marshal(stats)
 	if err != nil {
 		return fmt.Errorf("encoding counts: %w", err)

@@ -62,20 +62,34 @@ func (c *cloner) checkSerialized(ctx context.Context, from, staged wp.Site, logi
 	if err != nil || copied.Broken == 0 {
 		return err
 	}
-	source, err := c.Host.Login(ctx, from)
-	if err != nil {
-		return fmt.Errorf("reading database of the original: %w", err)
-	}
-	was, err := c.Host.BrokenValues(ctx, from, source, "")
+	was, err := c.brokenBefore(ctx, from)
 	if err != nil {
 		return err
 	}
-	if copied.Broken > was.Broken {
-		return cloneBad(fmt.Errorf("%d broken values, %d in the original: %s", copied.Broken, was.Broken, strings.Join(copied.Where, ", ")),
+	if copied.Broken > was {
+		return cloneBad(fmt.Errorf("%d broken values, %d in the original: %s", copied.Broken, was, strings.Join(copied.Where, ", ")),
 			"PHP cannot read values of the copy that it could read in the original.")
 	}
 	c.logf("%d values cannot be read by PHP, in the original neither: %s.", copied.Broken, strings.Join(copied.Where, ", "))
 	return nil
+}
+
+// brokenBefore is how many values PHP cannot read in the original.
+func (c *cloner) brokenBefore(ctx context.Context, from wp.Site) (int64, error) {
+	if c.away() {
+		p, err := c.planned()
+		return p.Broken, err
+	}
+	return c.brokenIn(ctx, from)
+}
+
+func (r *Run) brokenIn(ctx context.Context, site wp.Site) (int64, error) {
+	login, err := r.Host.Login(ctx, site)
+	if err != nil {
+		return 0, fmt.Errorf("reading database of the original: %w", err)
+	}
+	values, err := r.Host.BrokenValues(ctx, site, login, "")
+	return values.Broken, err
 }
 
 // verify starts the copy where it now stands, as a visit does. Only when it does not come up
@@ -89,6 +103,10 @@ func (c *cloner) verify(ctx context.Context) error {
 	health, err := c.Host.Probe(ctx, to)
 	if err != nil {
 		return notConfirmed(err)
+	}
+	if !health.Up && c.away() {
+		return Permanent(errors.New(health.Reason), Failure{Code: CodeSiteBroken, Message: "The copy does not come up: " + health.Reason + ".",
+			Hint: "Look whether the original does; from another node that cannot be told. A plugin that is bound to its domain or its path is the usual reason."})
 	}
 	if !health.Up {
 		was, err := c.Host.Probe(ctx, from)
@@ -124,6 +142,9 @@ func (c *cloner) finish(ctx context.Context) error {
 	}
 	if err := c.SetResult(result); err != nil {
 		return err
+	}
+	if c.away() {
+		c.dropParcel(ctx)
 	}
 	return errors.Join(
 		c.Host.DB.Unclaim(ctx, c.Get(keyDBName)),

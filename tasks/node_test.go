@@ -31,6 +31,7 @@ type node struct {
 	cli  wp.CLIConfig
 
 	catalog Catalog
+	ops     Ops
 }
 
 func newNode(t *testing.T) *node {
@@ -176,7 +177,7 @@ func (o *order) attempt() (Outcome, error) {
 	cfg.Op.Attempt++
 	o.cfg.Op = cfg.Op
 	ref := o.op.Site
-	cfg.Run = &Run{Op: cfg.Op, Host: o.node.host, Open: openForTest, Log: o.logLine, Catalog: o.node.catalog}
+	cfg.Run = &Run{Op: cfg.Op, Host: o.node.host, Open: openForTest, Log: o.logLine, Catalog: o.node.catalog, Ops: o.node.ops}
 	cfg.Run.Site, cfg.Run.Missing = o.node.host.Layout.Find(ref.Account, ref.Domain, ref.Path)
 	return Execute(wp.WithRun(o.t.Context(), wp.RunHooks{Log: o.logLine}), cfg)
 }

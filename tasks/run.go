@@ -16,6 +16,8 @@ type Run struct {
 	Host *wp.Host
 	// Catalog is the fleet's list of backups.
 	Catalog Catalog
+	// Ops are those of the fleet, for a task that needs something done on another node.
+	Ops Ops
 
 	// Site is where the op works. When there is none on this node (any more),
 	// Missing says why: an op still has to undo what it did elsewhere.

@@ -20,6 +20,7 @@ type BackupReader struct {
 	manifest BackupManifest
 	tar      *tar.Reader
 	rest     io.Reader // the stream below the tar
+	size     int64     // of the stream, as far as it was read
 	closer   io.Closer
 }
 
@@ -30,6 +31,8 @@ type BackupTarget struct {
 	Database func(io.Reader) error
 	// Files gets a tar whose names are relative to the docroot (see Host.ExtractFiles).
 	Files func(io.Reader) error
+	// Config, unless nil, gets the wp-config.php that lies in the docroot; Files then does not.
+	Config func([]byte) error
 	// Above gets the wp-config.php that lies above the docroot.
 	Above func([]byte) error
 }
@@ -39,8 +42,9 @@ const maxDescription = 4 << 20
 
 // NewBackupReader reads the manifest of a stream.
 func NewBackupReader(r io.Reader) (*BackupReader, error) {
-	buffered := bufio.NewReaderSize(r, streamBuffer)
-	b := &BackupReader{tar: tar.NewReader(buffered), rest: buffered}
+	b := new(BackupReader)
+	buffered := bufio.NewReaderSize(&sizedReader{from: r, n: &b.size}, streamBuffer)
+	b.tar, b.rest = tar.NewReader(buffered), buffered
 	h, err := b.tar.Next()
 	if err != nil {
 		return nil, fmt.Errorf("opening backup: %w", damaged(err))
@@ -78,6 +82,21 @@ func (b *BackupReader) decode(v any) error {
 
 // Manifest tells what the backup is of.
 func (b *BackupReader) Manifest() BackupManifest { return b.manifest }
+
+// Size is the length of the stream in bytes, once Unpack has read all of it.
+func (b *BackupReader) Size() int64 { return b.size }
+
+// sizedReader counts what it reads.
+type sizedReader struct {
+	from io.Reader
+	n    *int64
+}
+
+func (r *sizedReader) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	*r.n += int64(n)
+	return n, err
+}
 
 // Close ends the reading.
 func (b *BackupReader) Close() error {
@@ -192,11 +211,25 @@ func (u *unpacking) file(raw *tar.Header) error {
 	u.got.count(e)
 	hashEntry(u.files, e)
 	content := io.TeeReader(u.tar, u.files)
+	if u.to.Config != nil && e.Name == configName && e.Typeflag == tar.TypeReg {
+		return u.config(content)
+	}
 	if u.part == nil {
 		_, err := io.Copy(io.Discard, content)
 		return damaged(err)
 	}
 	return damaged(writeEntry(u.part.entries(), e, content))
+}
+
+func (u *unpacking) config(content io.Reader) error {
+	data, err := io.ReadAll(io.LimitReader(content, MaxConfigSize))
+	if err != nil {
+		return damaged(err)
+	}
+	if _, err := io.Copy(io.Discard, content); err != nil { // what is larger is none
+		return damaged(err)
+	}
+	return u.to.Config(data)
 }
 
 func (u *unpacking) above() error {

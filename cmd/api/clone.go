@@ -88,11 +88,13 @@ func (s *server) clone(ctx context.Context, in *cloneInput) (*mutation, error) {
 		ID:   tasks.SiteID(place.Node, place.Account, to.domain(), rel),
 		Node: place.Node, Account: place.Account, Domain: to.domain(), Path: rel,
 	}
-	switch {
-	case site.ID == source.ID:
+	if site.ID == source.ID {
 		return nil, invalid(tasks.Problem{Field: "target_domain", Reason: "with this target_path is the original itself"})
-	case site.Node != source.Node:
-		return nil, invalid(tasks.Problem{Field: "target_domain", Reason: "is on node " + site.Node + ", the original on " + source.Node + "; both have to be on one node"})
+	}
+	if site.Node != source.Node { // which the clone asks for a backup
+		if _, err := s.servingNode(ctx, source.Node); err != nil {
+			return nil, err
+		}
 	}
 	node, err := s.servingNode(ctx, place.Node)
 	if err != nil {

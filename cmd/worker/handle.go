@@ -57,7 +57,7 @@ func (h *handler) run(ctx context.Context, op tasks.Op, rec *queue.Recorder) (ta
 	}
 	defer closeAll(keep[1:])
 	defer h.inventory.inspector.pause()()
-	run := &tasks.Run{Op: op, Host: h.host, Open: h.state.key.Open, Log: rec.Log, Catalog: h.catalog}
+	run := &tasks.Run{Op: op, Host: h.host, Open: h.state.key.Open, Log: rec.Log, Catalog: h.catalog, Ops: others{h.catalog}}
 	run.Site, run.Missing = h.find(op)
 	started := &opRuns{runs: h.runs}
 	defer started.forget()

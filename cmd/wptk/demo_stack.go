@@ -28,6 +28,7 @@ type stack struct {
 	redis, mariadb *devstack.Server
 	apiAddr        string // host:port
 	metrics        string // the same of its metrics
+	store          string // of backups, a directory; of the first node, and all others use it
 
 	mu      sync.Mutex
 	running []*process
@@ -127,12 +128,15 @@ func (s *stack) worker(bins binaries, site *demoSite, invoker bool, more ...stri
 	return err
 }
 
-// backups gives a node a store in a directory, if this machine has restic.
+// backups gives a node the store that all of them share, if this machine has restic.
 func (s *stack) backups(site *demoSite) ([]string, error) {
 	if _, err := program("restic"); err != nil {
 		return nil, nil //nolint:nilerr // the toolkit works without
 	}
-	dir := s.state.dir(site.node, "backups")
+	if s.store == "" {
+		s.store = s.state.dir(site.node, "backups")
+	}
+	dir := s.store
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the backup store: %w", err)
 	}
