@@ -7,18 +7,12 @@ import (
 	"strings"
 )
 
-// byHand are the operations that package client has hand-written methods for.
-var byHand = map[string]bool{
-	"get-wordpress-backups-id-download":  true,
-	"get-wordpress-operations-id-events": true,
-}
-
 // writeCalls writes a method for each operation.
 func (g *generator) writeCalls() error {
 	taken := map[string]string{}
 	for _, op := range g.doc.operations() {
-		if byHand[op.ID] {
-			continue
+		if answer, _ := op.answer(); answer != nil && answer.Encoding != "" {
+			continue // a stream: package client has methods written by hand for those
 		}
 		name := methodName(op.ID)
 		if taken[name] != "" {
@@ -110,14 +104,14 @@ func (g *generator) writeQuery(name string, op *operation) bool {
 	return true
 }
 
-var parameter = regexp.MustCompile(`\{(\w+)\}`)
+var placeholder = regexp.MustCompile(`\{(\w+)\}`)
 
 // pathExpression is the path below /api/v1 in Go, its parameters escaped.
 func pathExpression(path string) string {
 	path = strings.TrimPrefix(path, "/api/v1")
 	var parts []string
 	at := 0
-	for _, m := range parameter.FindAllStringSubmatchIndex(path, -1) {
+	for _, m := range placeholder.FindAllStringSubmatchIndex(path, -1) {
 		parts = append(parts, fmt.Sprintf("%q", path[at:m[0]]), "url.PathEscape("+lowerName(path[m[2]:m[3]])+")")
 		at = m[1]
 	}

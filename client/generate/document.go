@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// document is what the generator reads of OpenAPI 3.1.
+// openAPI is what the generator reads of OpenAPI 3.1.
 type openAPI struct {
 	Paths      map[string]map[string]*operation `json:"paths"`
 	Components struct {
@@ -17,15 +17,11 @@ type openAPI struct {
 }
 
 type operation struct {
-	ID          string `json:"operationId"`
-	Summary     string `json:"summary"`
-	Description string `json:"description"`
-	Parameters  []struct {
-		Name        string  `json:"name"`
-		In          string  `json:"in"`
-		Description string  `json:"description"`
-		Schema      *schema `json:"schema"`
-	} `json:"parameters"`
+	ID          string      `json:"operationId"`
+	Summary     string      `json:"summary"`
+	Description string      `json:"description"`
+	Parameters  []parameter `json:"parameters"`
+	Tags        []string    `json:"tags"`
 	RequestBody *struct {
 		Content content `json:"content"`
 	} `json:"requestBody"`
@@ -35,6 +31,13 @@ type operation struct {
 	} `json:"responses"`
 
 	method, path string
+}
+
+type parameter struct {
+	Name        string  `json:"name"`
+	In          string  `json:"in"`
+	Description string  `json:"description"`
+	Schema      *schema `json:"schema"`
 }
 
 type content map[string]struct {
@@ -47,10 +50,13 @@ type schema struct {
 	Format      string             `json:"format"`
 	Description string             `json:"description"`
 	Enum        []any              `json:"enum"`
+	Examples    []any              `json:"examples"`
+	Default     any                `json:"default"`
 	Properties  map[string]*schema `json:"properties"`
 	Required    []string           `json:"required"`
 	Items       *schema            `json:"items"`
 	OneOf       []*schema          `json:"oneOf"`
+	Encoding    string             `json:"contentEncoding"`
 	Additional  json.RawMessage    `json:"additionalProperties"`
 }
 

@@ -2,6 +2,8 @@
 // OpenAPI document. An off-the-shelf generator has names like
 // PostWordpressPluginsInstallJSONRequestBody and a response type for each call; this one
 // knows the one envelope, the one kind of accepted change and the pages of this API.
+//
+// It also writes docs/wptk.postman_collection.json, for people who try things by hand.
 package main
 
 import (
@@ -64,5 +66,7 @@ func generate(raw []byte) (map[string][]byte, error) {
 		}
 		files[name] = pretty
 	}
-	return files, nil
+	var err error
+	files["../docs/wptk.postman_collection.json"], err = g.postman()
+	return files, err
 }
