@@ -18,7 +18,7 @@ func (p *parsed) create() (bool, error) {
 		case "DEFINER":
 			i = p.definer(i)
 		case "TABLE", "SEQUENCE":
-			return p.createTable(p.existing(i + 1))
+			return p.createTable(p.existing(i+1), word == "TABLE")
 		case "VIEW":
 			return p.createView(p.existing(i + 1))
 		case "TRIGGER":
@@ -60,7 +60,8 @@ func (p *parsed) definer(i int) int {
 	return last
 }
 
-func (p *parsed) createTable(i int) (bool, error) {
+// createTable counts a table that has no rows yet, unless it is a sequence.
+func (p *parsed) createTable(i int, counts bool) (bool, error) {
 	name, skip, err := p.table(i)
 	if err != nil {
 		return false, err
@@ -68,7 +69,25 @@ func (p *parsed) createTable(i int) (bool, error) {
 	p.c.known[name] = true
 	p.c.columns[name] = p.columnsOf(i + 1)
 	p.references(i + 1)
+	if counts && !skip && !p.rowsElsewhere(i+1) {
+		p.c.counted(name)
+	}
 	return skip, nil
+}
+
+// rowsElsewhere says whether a table has rows that are not its own: mariadb-dump leaves those
+// out (check_if_ignore_table in client/mysqldump.cc).
+func (p *parsed) rowsElsewhere(i int) bool {
+	for ; i < len(p.words); i++ {
+		if !p.is(i, "ENGINE") {
+			continue
+		}
+		switch p.upper(i + 2) { // behind the =
+		case "MRG_MYISAM", "MRG_ISAM", "CONNECT", "OQGRAPH", "SPIDER", "VP", "FEDERATED":
+			return true
+		}
+	}
+	return false
 }
 
 // column is what of a column decides about its values.
@@ -162,6 +181,10 @@ func (p *parsed) createView(i int) (bool, error) {
 		return false, err
 	}
 	p.c.known[name] = true
+	// Older servers hold a view's place with a table until all that it reads from is there.
+	if index, counted := p.c.tables[name]; counted {
+		p.c.stats.Tables[index].Name = noTable
+	}
 	p.body(i + 1)
 	return skip, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Filter rewrites a dump of one database, as mariadb-dump writes it without --databases. It
@@ -42,7 +43,8 @@ type Stats struct {
 	Complete   bool  `json:"complete"` // the dump has its closing line
 }
 
-// TableStats is what was seen of one table. Views are none.
+// TableStats is what was seen of one table, empty ones too. Views and sequences are none, nor
+// are tables whose rows are another's (MERGE, FEDERATED): a dump has no rows of them.
 type TableStats struct {
 	Name    string `json:"name"`
 	Rows    int64  `json:"rows"`
@@ -74,6 +76,7 @@ func (f Filter) Copy(dst io.Writer, src io.Reader) (Stats, error) {
 		err = c.out.Flush()
 	}
 	c.stats.BrokenLeft = c.left
+	c.stats.Tables = slices.DeleteFunc(c.stats.Tables, func(t TableStats) bool { return t.Name == noTable })
 	if err != nil {
 		return c.stats, fmt.Errorf("filtering dump, line %d: %w", c.in.line+1, err)
 	}
@@ -95,6 +98,20 @@ type copying struct {
 	tables  map[string]int      // index into stats.Tables, the same
 
 	text, escaped []byte // scratch
+}
+
+// noTable is the name of what was counted as a table and is none.
+const noTable = ""
+
+// counted is where a table is counted. It is good until the next one is asked for.
+func (c *copying) counted(table string) *TableStats {
+	index, seen := c.tables[table]
+	if !seen {
+		index = len(c.stats.Tables)
+		c.tables[table] = index
+		c.stats.Tables = append(c.stats.Tables, TableStats{Name: c.renamed(table)})
+	}
+	return &c.stats.Tables[index]
 }
 
 // all goes from statement to statement.

@@ -43,8 +43,28 @@ func TestRealDumpPassesUnchangedButForItsDefiners(t *testing.T) {
 	for _, table := range stats.Tables {
 		rows[table.Name] = table.Rows
 	}
-	if diff := cmp.Diff(map[string]int64{"wp_options": 5, "wp_odd": 2, "wp_old3": 1, "wp_parent": 2, "wp_child": 2}, rows); diff != "" || !stats.Complete {
+	if diff := cmp.Diff(map[string]int64{"wp_options": 5, "wp_odd": 2, "wp_old3": 1, "wp_parent": 2, "wp_child": 2, "wp_log": 0}, rows); diff != "" || !stats.Complete {
 		t.Errorf("rows (-want +got)\n%s%+v", diff, stats)
+	}
+}
+
+// Whoever restores one table has to find it in the list, though nothing may be in it.
+func TestTablesWithoutRowsAreListed(t *testing.T) {
+	t.Parallel()
+	_, stats := filtered(t, Filter{Prefix: [2]string{"wp_", "new_"}, Skip: func(table string) bool { return table == "wp_skipped" }},
+		"CREATE TABLE `wp_empty` (`a` int) ENGINE=InnoDB;\n"+
+			"CREATE TABLE `wp_skipped` (`a` int);\n"+
+			"CREATE SEQUENCE `wp_seq` start with 1;\n"+
+			"/*!50001 CREATE VIEW `wp_v` AS SELECT 1 AS `a`*/;\n"+
+			"/*!50001 CREATE TABLE `wp_old_view` (`a` tinyint NOT NULL) ENGINE=MyISAM */;\n"+ // how older servers hold a view's place
+			"CREATE TABLE IF NOT EXISTS `wp_full` (`a` int);\nINSERT INTO `wp_full` VALUES (1),(2);\nINSERT INTO `wp_full` VALUES (3);\n"+
+			"CREATE TABLE `wp_both` (`a` int COMMENT 'ENGINE=FEDERATED') ENGINE=MRG_MyISAM UNION=(`wp_full`);\n"+
+			"/*!50001 DROP TABLE IF EXISTS `wp_old_view`*/;\n"+
+			"/*!50001 CREATE ALGORITHM=UNDEFINED VIEW `wp_old_view` AS select 1 AS `a` */;\n"+
+			"INSERT INTO `wp_undefined` VALUES (1);\n")
+	want := []TableStats{{Name: "new_empty"}, {Name: "new_full", Rows: 3}, {Name: "new_undefined", Rows: 1}}
+	if diff := cmp.Diff(want, stats.Tables); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 

@@ -88,13 +88,7 @@ func (c *copying) insertInto(p *parsed, end int) (*rows, error) {
 	r.columns = columns
 	r.choose()
 	if !skip {
-		index, seen := c.tables[table]
-		if !seen {
-			index = len(c.stats.Tables)
-			c.tables[table] = index
-			c.stats.Tables = append(c.stats.Tables, TableStats{Name: c.renamed(table)})
-		}
-		r.stats = &c.stats.Tables[index]
+		r.stats = c.counted(table)
 		if _, err := c.out.Write(append(p.out, p.s[p.done:end]...)); err != nil {
 			return nil, err
 		}
