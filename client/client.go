@@ -237,7 +237,7 @@ func (c *Client) DownloadBackup(ctx context.Context, id string) (io.ReadCloser, 
 	var res *http.Response
 	err := c.retrying(ctx, func() (err error) {
 		r := Request{Method: http.MethodGet, Path: "/wordpress/backups/" + url.PathEscape(id) + "/download"}
-		res, err = c.open(ctx, r, http.Header{}, http.NoBody)
+		res, err = c.open(ctx, r, http.Header{}, http.NoBody) //nolint:bodyclose // the caller closes it
 		return err
 	})
 	if err != nil {

@@ -138,7 +138,7 @@ func TestWaitingForTheAPIHasAnEnd(t *testing.T) {
 func TestRefusalsSatisfyErrorsIsAndAreNotRepeated(t *testing.T) {
 	t.Parallel()
 	for status, want := range byStatus {
-		if want == ErrRateLimited || want == ErrUnavailable {
+		if errors.Is(want, ErrRateLimited) || errors.Is(want, ErrUnavailable) {
 			continue
 		}
 		s := newScript(t, answer(status, refused(status, "SOME_CODE")))

@@ -60,7 +60,7 @@ func (r *eventReader) next() (event, error) {
 
 var errLongEvent = errors.New("an event is too long")
 
-// line is the next line, of at most most bytes.
+// line is the next line, of no more than most bytes.
 func (r *eventReader) line(most int) ([]byte, error) {
 	var line []byte
 	for {

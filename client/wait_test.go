@@ -25,11 +25,10 @@ func sent(name string, id int, data string) string {
 }
 
 // watch waits and answers the seqs that were shown.
-func watch(t *testing.T, c *Client, id string) (*Operation, error, []int64) {
+func watch(t *testing.T, c *Client, id string) (op *Operation, seen []int64, err error) {
 	t.Helper()
-	var seen []int64
-	op, err := c.Wait(t.Context(), id, func(op Operation) { seen = append(seen, op.Seq) })
-	return op, err, seen
+	op, err = c.Wait(t.Context(), id, func(op Operation) { seen = append(seen, op.Seq) })
+	return op, seen, err
 }
 
 func TestWaitResumesABrokenStreamAndShowsEveryChangeOnce(t *testing.T) {
@@ -42,7 +41,7 @@ func TestWaitResumesABrokenStreamAndShowsEveryChangeOnce(t *testing.T) {
 			sent("progress", 6, `{"seq":6,"status":"succeeded","progress":100}`)+
 			sent("done", 6, state("succeeded", 6, `,"progress":100,"result":{"admin_password":"pw"}`)), "Content-Type", eventStream))
 	c, _ := dial(t, s, Options{})
-	op, err, seen := watch(t, c, "wp_1")
+	op, seen, err := watch(t, c, "wp_1")
 	if err != nil || !slices.Equal(seen, []int64{3, 4, 5, 6}) {
 		t.Fatalf("saw %v, %v", seen, err)
 	}
@@ -63,7 +62,7 @@ func TestWaitForWhatHasEndedHasItsResult(t *testing.T) {
 	s := newScript(t, answer(200, sent("snapshot", 6, state("succeeded", 6, ""))+
 		sent("done", 6, state("succeeded", 6, `,"result":{"admin_password":"pw"}`)), "Content-Type", eventStream))
 	c, _ := dial(t, s, Options{})
-	op, err, seen := watch(t, c, "op_1")
+	op, seen, err := watch(t, c, "op_1")
 	if err != nil || string(op.Result) != `{"admin_password":"pw"}` || !slices.Equal(seen, []int64{6}) {
 		t.Errorf("saw %v, %+v, %v", seen, op, err)
 	}
@@ -83,7 +82,7 @@ func TestWaitPollsWhereThereIsNoStream(t *testing.T) {
 		s := newScript(t, first, answer(200, state("running", 1, "")), broken, answer(200, state("running", 1, "")),
 			answer(200, state("failed", 2, `,"error":{"code":"disk_full","message":"full","hint":"buy one"}`)))
 		c, _ := dial(t, s, Options{})
-		op, err, seen := watch(t, c, "wp_1")
+		op, seen, err := watch(t, c, "wp_1")
 		var end *EndError
 		if !errors.Is(err, ErrFailed) || errors.Is(err, ErrCancelled) || !errors.As(err, &end) || end.Code != "disk_full" || op == nil {
 			t.Errorf("%s: %v", name, err)
@@ -101,7 +100,7 @@ func TestWaitForWhatDoesNotExistSaysSo(t *testing.T) {
 	t.Parallel()
 	s := newScript(t, answer(404, refused(404, "NOT_FOUND")))
 	c, _ := dial(t, s, Options{})
-	if op, err, _ := watch(t, c, "op_9"); !errors.Is(err, ErrNotFound) || op != nil {
+	if op, _, err := watch(t, c, "op_9"); !errors.Is(err, ErrNotFound) || op != nil {
 		t.Errorf("%v, %v", op, err)
 	}
 }
