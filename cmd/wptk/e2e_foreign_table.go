@@ -1,0 +1,89 @@
+package main
+
+import "os"
+
+// Values of a body that are known only then.
+const (
+	theBackup  = "the backup that was made before"
+	theInstall = "the install"
+)
+
+// foreignChanges is every change of an install that the API offers, in an order in which
+// each finds what it needs and what can be taken back is.
+var foreignChanges = []foreignChange{
+	{path: "/inspect"},
+	{path: "/backup"},
+	{path: "/maintenance", what: "on", body: fields{"enabled": true, "minutes": 5}},
+	{path: "/maintenance", what: "off", body: fields{"enabled": false}},
+	{path: "/search-replace", body: fields{"search": "no such text anywhere", "replace": "another"}},
+	{path: "/admin/create", body: fields{"user": "second", "email": "second@example.com"}},
+	{path: "/password/reset", body: fields{"user": e2eAdmin}},
+	{path: "/auto-login", body: fields{"user": e2eAdmin}},
+
+	{path: "/plugins/install", body: fields{"plugin": "hello-dolly"}},
+	{path: "/plugins/activate", body: fields{"plugin": "hello-dolly"}},
+	{path: "/plugins/update", body: fields{"all": true}},
+	{path: "/plugins/deactivate", body: fields{"plugin": "hello-dolly"}},
+	{path: "/plugins/delete", body: fields{"plugin": "hello-dolly"}},
+	{path: "/themes/install", body: fields{"theme": "twentytwentythree"}},
+	{path: "/themes/activate", body: fields{"theme": "twentytwentythree"}},
+	{path: "/themes/update", body: fields{"theme": "twentytwentythree"}},
+	{path: "/themes/deactivate", body: fields{"theme": "twentytwentythree"}},
+	{path: "/themes/delete", body: fields{"theme": "twentytwentythree"}},
+
+	{path: "/cache/enable", body: fields{"type": "object"}},
+	{path: "/cache/flush", body: fields{"type": "object"}},
+	{path: "/cache/purge", body: fields{"type": "object"}},
+	{path: "/cache/disable", body: fields{"type": "object"}},
+
+	{path: "/security/disable-file-edit", what: "on", body: fields{"enabled": true}},
+	{path: "/security/disable-file-edit", what: "off", body: fields{"enabled": false}},
+	{path: "/security/toggle-debug", what: "on", body: fields{"enabled": true}},
+	{path: "/security/toggle-debug", what: "off", body: fields{"enabled": false}},
+	{path: "/security/hide-login", what: "on", body: fields{"enabled": true}},
+	{path: "/security/hide-login", what: "off", body: fields{"enabled": false}},
+	{path: "/security/file-protection", what: "on", body: fields{"enabled": true, "server": "apache"}},
+	{path: "/security/file-protection", what: "off", body: fields{"enabled": false, "server": "apache"}},
+	{path: "/security/block-xmlrpc", what: "on", body: fields{"enabled": true, "server": "apache"}},
+	{path: "/security/block-xmlrpc", what: "off", body: fields{"enabled": false, "server": "apache"}},
+	{path: "/security/disable-pingbacks", what: "on", body: fields{"enabled": true}},
+	{path: "/security/disable-pingbacks", what: "off", body: fields{"enabled": false}},
+
+	{path: "/verify-checksums"},
+	{path: "/reinstall-core"},
+	{path: "/core/update", body: fields{"version": "latest"}},
+	{path: "/restore", body: fields{"backup_id": theBackup, "checkpoint": false}},
+	{path: deletePath},
+}
+
+// foreignInstalls are the ten that a host finds on its disks.
+var foreignInstalls = []foreignInstall{
+	{name: "subdir", path: "public_html/blog"},
+	{name: "network", path: demoPath, multisite: true},
+	{name: "content", path: demoPath, spoil: func(x *exam) {
+		x.tenant("", "mv", "wp-content", "app")
+		x.edit(e2eConfig, "<?php", "<?php\ndefine( 'WP_CONTENT_DIR', __DIR__ . '/app' );\ndefine( 'WP_CONTENT_URL', '"+x.url()+"/app' );")
+	}},
+	{name: "above", path: demoPath, spoil: func(x *exam) { x.tenant("", "mv", e2eConfig, "..") }},
+	{name: "iffy", path: demoPath, spoil: func(x *exam) {
+		x.edit(e2eConfig, "define( 'DB_NAME',", "if ( ! getenv( 'STAGING' ) ) define( 'DB_NAME',")
+	}},
+	{name: "nodb", path: demoPath, spoil: func(x *exam) { x.edit(e2eConfig, "define( 'DB_PASSWORD', '", "define( 'DB_PASSWORD', 'not ") }},
+	{name: "badplugin", path: demoPath, spoil: func(x *exam) {
+		x.ask(nil, `update_option( 'active_plugins', array( 'bad-one/start.php' ) );`)
+		x.put("wp-content/plugins/bad-one/start.php", "<?php\n/* Plugin Name: Bad */\nno_such_function();")
+	}},
+	{name: "badtheme", path: demoPath, spoil: func(x *exam) {
+		var theme string
+		x.ask(&theme, `return get_stylesheet();`)
+		x.put("wp-content/themes/"+theme+"/functions.php", "<?php\nif (")
+	}},
+	{name: "old", path: demoPath, version: "6.2.6"},
+	{name: "closed", path: demoPath, spoil: func(x *exam) {
+		for _, name := range []string{e2eConfig, "wp-content"} {
+			if err := os.Chmod(x.docroot()+"/"+name, 0); err != nil {
+				x.note(err)
+			}
+		}
+	}},
+}
