@@ -34,7 +34,7 @@ type commands struct {
 	Bench     benchCmd     `cmd:"" help:"Measure beside a baseline."`
 	Chaos     chaosCmd     `cmd:"" help:"Break things and see that the promises hold."`
 	Hostile   hostileCmd   `cmd:"" help:"Attack a real stack as an enemy among the customers would, and see that all holds."`
-	E2E       e2eCmd       `cmd:"" name:"e2e" help:"Everything the API offers, on real sites of several versions of WordPress."`
+	E2E       e2eSuites    `cmd:"" name:"e2e" help:"Everything the API offers, on real sites."`
 	Demo      demoCmd      `cmd:"" help:"The whole toolkit on this machine: two nodes, two real sites."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
