@@ -153,7 +153,7 @@ func (m *Metrics) StepEnded(kind, step string, ran time.Duration) {
 }
 
 // CLIRun counts one WP-CLI process. The command is the verb alone
-// ("core install"), the result is "ok", "error" or "timeout".
+// ("core install"), the result is its exit status.
 func (m *Metrics) CLIRun(command, result string, ran time.Duration) {
 	if m == nil {
 		return
