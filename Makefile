@@ -72,6 +72,11 @@ bench: setup build ## Measure latency and progress reads beside their baselines
 chaos: setup build ## Break everything that can break under real processes, and hold the history to the promises (CHAOS="--short" for three minutes)
 	$(BIN)/wptk chaos $(CHAOS)
 
+.PHONY: dashboards-check
+dashboards-check: build ## Hold every panel and alert against a Prometheus that watches a busy fleet, and draw the boards
+	@./deploy/setup.sh --with-prometheus
+	$(BIN)/wptk dashboards --pictures docs/pictures --json
+
 .PHONY: hostile
 hostile: setup build ## Attack a real stack as an enemy among the customers would, as root (HOSTILE="--short" or names of groups for a part)
 	$(BIN)/wptk hostile --json $(HOSTILE)

@@ -9,13 +9,12 @@ import (
 
 // Alert is a reason to wake somebody, or to look in the morning.
 type Alert struct {
-	Name     string
-	Urgent   bool // severity "page"; else "ticket"
-	For      string
-	Summary  string
-	Runbook  string // heading in docs/operations.md
-	When     []Condition
-	Optional bool // only where something is used: TLS, backups
+	Name    string
+	Urgent  bool // severity "page"; else "ticket"
+	For     string
+	Summary string
+	Runbook string // heading in docs/operations.md
+	When    []Condition
 }
 
 // Condition holds when Value compares as Is says. Value alone always has data, which is how
@@ -69,7 +68,7 @@ var Alerts = []Alert{
 	{Name: "WptkRedisEvicts", Urgent: true, For: "0s", Summary: "Redis has thrown keys away.", Runbook: "Evictions",
 		When: []Condition{{`max(increase(wptk_redis_evicted_keys_total[1h]))`, "> 0"}}},
 	{Name: "WptkRedisMemory", For: "5m", Summary: "Redis uses {{ $value | humanizePercentage }} of its memory.", Runbook: "Redis memory",
-		When: []Condition{{`max(wptk_redis_memory_used_bytes / (wptk_redis_memory_limit_bytes > 0))`, "> 0.7"}}, Optional: true},
+		When: []Condition{{`max(wptk_redis_memory_used_bytes / (wptk_redis_memory_limit_bytes > 0))`, "> 0.7"}}},
 	{Name: "WptkAppendOnlyBroken", Urgent: true, For: "30s", Summary: "Redis does not write what it accepts to disk.", Runbook: "Append-only file",
 		When: []Condition{{`min(wptk_redis_append_only_healthy)`, "== 0"}}},
 	{Name: "WptkReplicaMissing", Urgent: true, For: "2m", Summary: "Redis has {{ $value }} fewer replicas than it had within a day.", Runbook: "Replica missing",
@@ -83,7 +82,7 @@ var Alerts = []Alert{
 	{Name: "WptkInodesUsedUp", Urgent: true, For: "5m", Summary: "{{ $labels.place }} of {{ $labels.instance }} has {{ $value | humanizePercentage }} of its inodes free.", Runbook: "Disk",
 		When: []Condition{{`min by (instance, place) (wptk_disk_inodes_free / (wptk_disk_inodes > 0))`, "< 0.1"}}},
 	{Name: "WptkBackupOld", For: "10m", Summary: "The newest backup is {{ $value | humanizeDuration }} old.", Runbook: "Backup age",
-		When: []Condition{{`time() - max(wptk_backup_newest_timestamp_seconds)`, "> 93600"}}, Optional: true},
+		When: []Condition{{`time() - max(wptk_backup_newest_timestamp_seconds)`, "> 93600"}}},
 	{Name: "WptkBackupFails", For: "0s", Summary: "{{ $value }} backups failed within an hour.", Runbook: "Backup age",
 		When: []Condition{{`sum(increase(wptk_ops_total{kind="backup", result="failed"}[1h]))`, "> 0"}}},
 	{Name: "WptkRestoreDrillFailed", For: "0s", Summary: "A backup does not restore to what was stored.", Runbook: "Restore drill",
@@ -91,7 +90,7 @@ var Alerts = []Alert{
 	{Name: "WptkWebhookStuck", For: "10m", Summary: "An event has not arrived for {{ $value | humanizeDuration }}.", Runbook: "Webhook stuck",
 		When: []Condition{{`max(wptk_webhook_oldest_waiting_seconds)`, "> 3600"}}},
 	{Name: "WptkCertificateEnds", For: "0s", Summary: "The API's certificate ends in {{ $value | humanizeDuration }}.", Runbook: "Certificate",
-		When: []Condition{{`min(wptk_tls_certificate_expiry_timestamp_seconds) - time()`, "< 1209600"}}, Optional: true},
+		When: []Condition{{`min(wptk_tls_certificate_expiry_timestamp_seconds) - time()`, "< 1209600"}}},
 }
 
 // RulesFile is where RenderRules goes, beside this file.

@@ -7,17 +7,31 @@ const schemaVersion = 39
 
 type object = map[string]any
 
-// Render writes a board as Grafana's JSON, ending in a newline.
-func (b Board) Render() ([]byte, error) {
-	source := object{"type": "prometheus", "uid": "${source}"}
-	panels := make([]object, len(b.Panels))
+// Place is where a panel is, in Grafana's units: 24 columns, and heights of 30 pixels.
+type Place struct{ X, Y, W, H int }
+
+// Places lays the panels out in rows.
+func (b Board) Places() []Place {
+	places := make([]Place, len(b.Panels))
 	x, y, tallest := 0, 0, 0
 	for i, p := range b.Panels {
 		if x+p.Width > 24 {
 			x, y, tallest = 0, y+tallest, 0
 		}
-		panels[i] = p.render(i+1, source, object{"x": x, "y": y, "w": p.Width, "h": p.Height})
+		places[i] = Place{x, y, p.Width, p.Height}
 		x, tallest = x+p.Width, max(tallest, p.Height)
+	}
+	return places
+}
+
+// Render writes a board as Grafana's JSON, ending in a newline.
+func (b Board) Render() ([]byte, error) {
+	source := object{"type": "prometheus", "uid": "${source}"}
+	panels := make([]object, len(b.Panels))
+	places := b.Places()
+	for i, p := range b.Panels {
+		at := places[i]
+		panels[i] = p.render(i+1, source, object{"x": at.X, "y": at.Y, "w": at.W, "h": at.H})
 	}
 	out, err := json.MarshalIndent(object{
 		"uid": b.UID, "title": b.Title, "schemaVersion": schemaVersion, "version": 1, "editable": false,

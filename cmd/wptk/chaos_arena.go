@@ -30,8 +30,9 @@ type setting struct {
 	slots    int // of a node's fast lane; 4 when 0
 	proxied  bool
 	sentinel bool
-	fsync    string         // of Redis; "" is always
-	millis   map[string]int // how long commands of the stand-in take
+	more     func(*hostNode) ([]string, error) // flags of a worker beside the usual ones
+	fsync    string                            // of Redis; "" is always
+	millis   map[string]int                    // how long commands of the stand-in take
 }
 
 // arena is where a scenario happens: real Redis, MariaDB, API and workers, a stand-in for
@@ -126,7 +127,15 @@ func (a *arena) up(ctx context.Context, s setting) (err error) {
 	}
 	var errs []error
 	for _, n := range a.nodes {
-		n.part = a.newPart("worker-"+n.id, a.bins.worker, a.workerArgs(n))
+		args := a.workerArgs(n)
+		if a.more != nil {
+			more, err := a.more(n)
+			if err != nil {
+				return err
+			}
+			args = append(args, more...)
+		}
+		n.part = a.newPart("worker-"+n.id, a.bins.worker, args)
 		errs = append(errs, n.start())
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -327,7 +336,8 @@ func (a *arena) apiArgs(listen, metrics string) []string {
 	if a.stack.redis != nil {
 		addr = a.stack.redis.Addr
 	}
-	return append([]string{"--listen", listen, "--metrics-listen", metrics, "--secrets-key-file", a.state.dir("api.age")}, a.redisArgs(addr)...)
+	return append([]string{"--listen", listen, "--metrics-listen", metrics, "--secrets-key-file", a.state.dir("api.age"),
+		"--egress-allow", "127.0.0.0/8"}, a.redisArgs(addr)...)
 }
 
 func (a *arena) workerArgs(n *hostNode) []string {
