@@ -21,22 +21,23 @@ type commands struct {
 	JSON     bool            `name:"json" help:"One JSON line per answer and event, for programs." env:"-"`
 	access
 
-	Install   installCmd   `cmd:"" help:"Install WordPress on a domain."`
-	Ops       opsCmd       `cmd:"" help:"Operations: what was asked for and how it went."`
-	Sites     sitesCmd     `cmd:"" help:"The WordPress installs of all nodes."`
-	Backups   backupsCmd   `cmd:"" help:"Backups of installs."`
-	Rollouts  rolloutsCmd  `cmd:"" help:"Operations on many installs."`
-	Schedules schedulesCmd `cmd:"" help:"What is asked for again and again."`
-	Nodes     nodesCmd     `cmd:"" help:"Hosting nodes (admin key)."`
-	Webhooks  webhooksCmd  `cmd:"" help:"Addresses that are told how operations end."`
-	Keys      keysCmd      `cmd:"" help:"API keys, made directly in Redis by the operator."`
-	Packages  packagesCmd  `cmd:"" help:"Fill a directory that nodes take WordPress, plugins and themes from."`
-	Bench     benchCmd     `cmd:"" help:"Measure beside a baseline."`
-	Chaos     chaosCmd     `cmd:"" help:"Break things and see that the promises hold."`
-	Hostile   hostileCmd   `cmd:"" help:"Attack a real stack as an enemy among the customers would, and see that all holds."`
-	E2E       e2eSuites    `cmd:"" name:"e2e" help:"Everything the API offers, on real sites."`
-	Demo      demoCmd      `cmd:"" help:"The whole toolkit on this machine: two nodes, two real sites."`
-	Version   versionCmd   `cmd:"" help:"Print the version."`
+	Install    installCmd    `cmd:"" help:"Install WordPress on a domain."`
+	Ops        opsCmd        `cmd:"" help:"Operations: what was asked for and how it went."`
+	Sites      sitesCmd      `cmd:"" help:"The WordPress installs of all nodes."`
+	Backups    backupsCmd    `cmd:"" help:"Backups of installs."`
+	Rollouts   rolloutsCmd   `cmd:"" help:"Operations on many installs."`
+	Schedules  schedulesCmd  `cmd:"" help:"What is asked for again and again."`
+	Nodes      nodesCmd      `cmd:"" help:"Hosting nodes (admin key)."`
+	Webhooks   webhooksCmd   `cmd:"" help:"Addresses that are told how operations end."`
+	Keys       keysCmd       `cmd:"" help:"API keys, made directly in Redis by the operator."`
+	Packages   packagesCmd   `cmd:"" help:"Fill a directory that nodes take WordPress, plugins and themes from."`
+	Bench      benchCmd      `cmd:"" help:"Measure beside a baseline."`
+	Dashboards dashboardsCmd `cmd:"" help:"Hold the dashboards and alerts against a Prometheus that watches a busy fleet."`
+	Chaos      chaosCmd      `cmd:"" help:"Break things and see that the promises hold."`
+	Hostile    hostileCmd    `cmd:"" help:"Attack a real stack as an enemy among the customers would, and see that all holds."`
+	E2E        e2eSuites     `cmd:"" name:"e2e" help:"Everything the API offers, on real sites."`
+	Demo       demoCmd       `cmd:"" help:"The whole toolkit on this machine: two nodes, two real sites."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 // Exit statuses.
