@@ -15,6 +15,7 @@ type benchCmd struct {
 	Install  benchInstallCmd  `cmd:"" help:"An install from POST to succeeded, beside the script that does it with WP-CLI."`
 	Update   benchUpdateCmd   `cmd:"" help:"An update of WordPress, beside wp core update and update-db; and what a safe one costs."`
 	Backup   benchBackupCmd   `cmd:"" help:"A first backup and one of an unchanged site, beside wp db export and zip."`
+	Clone    benchCloneCmd    `cmd:"" help:"A clone from POST to succeeded, beside cp, wp db export and import, and wp search-replace."`
 
 	ProgressServer progressServerCmd `cmd:"" hidden:"" help:"A bare handler, for bench progress."`
 }
