@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/wispanel/wptk/wp"
 )
 
@@ -92,6 +94,9 @@ func TestBackupIsStoredVerifiedAndDeleted(t *testing.T) {
 		made.KeepUntil.Sub(made.Created) < 29*24*time.Hour || made.WordPress == "" || made.URL != "http://shop.test" {
 		t.Errorf("%+v", made)
 	}
+	if rows, listed := made.Tables["sr_links"]; !listed || rows != 0 {
+		t.Errorf("an empty table is not listed: %v", made.Tables)
+	}
 	again := answerOf[Backup](t, s.then(t, "backup", `{"keep_days":1}`).mustEnd(Succeeded))
 	if again.Added > made.Bytes/100 || again.KeepLast != 0 || s.node.stored(t, store, "bea") != 2 {
 		t.Errorf("the second one of %d bytes added %d", again.Bytes, again.Added)
@@ -100,6 +105,10 @@ func TestBackupIsStoredVerifiedAndDeleted(t *testing.T) {
 		t.Error("a backup has changed the site")
 	}
 
+	// A list that was written anew from the store learns from a verification what it lacks.
+	listed := made
+	listed.Bytes, listed.Added, listed.Files, listed.Tables, listed.WordPress, listed.TablePrefix, listed.Incomplete = 0, 0, 0, nil, "", "", true
+	must(t, catalog.PutBackup(t.Context(), listed))
 	verified := answerOf[VerifyResult](t, s.then(t, "backup.verify", `{"backup_id":"`+made.ID+`"}`).mustEnd(Succeeded))
 	if verified.Files != made.Files || verified.Tables["sr_posts"] != made.Tables["sr_posts"] || strings.Join(verified.Checked, " ") != "stream files rows" {
 		t.Errorf("%+v", verified)
@@ -107,6 +116,10 @@ func TestBackupIsStoredVerifiedAndDeleted(t *testing.T) {
 	record, err := catalog.Backup(t.Context(), made.ID)
 	if must(t, err); record.Verified != VerifiedOK || record.VerifiedAt.IsZero() {
 		t.Errorf("%+v", record)
+	}
+	record.Added, record.Verified, record.VerifiedAt = made.Added, "", time.Time{} // what it grew by is lost
+	if diff := cmp.Diff(made, record); diff != "" {
+		t.Errorf("the list after the verification (-before it was lost +now)\n%s", diff)
 	}
 	if after := tree(t, s.home()); after != before || len(s.node.databases(t, "bea")) != 2 {
 		t.Errorf("the test-restore has left something: %q", s.node.databases(t, "bea"))

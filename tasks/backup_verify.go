@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -71,6 +72,7 @@ const (
 const (
 	keyScratching = "scratching" // there may be a scratch database
 	keyScratch    = "scratch"    // its name
+	keyMeasured   = "measured"   // what the list may lack, a Backup
 )
 
 // ownBackup is the record of a backup of the op's account.
@@ -155,24 +157,36 @@ func (v *backupVerifier) compare(ctx context.Context, site wp.Site, record Backu
 		if result.Tables, err = v.Host.TableCounts(ctx, site, login); err != nil {
 			return err
 		}
-		if table := differing(sum.Tables, result.Tables); table != "" {
-			return fmt.Errorf("%w: table %q has %d rows, %d were stored", errDiffers, table, result.Tables[table], sum.Tables[table])
+		if err := sameRows(sum.Tables, result.Tables); err != nil {
+			return err
 		}
 		result.Checked = append(result.Checked, "rows")
+	}
+	if err := v.measured(b.Size(), sum); err != nil {
+		return err
 	}
 	return v.SetResult(result)
 }
 
-// differing names a table that has not as many rows in both; "" when there is none.
-func differing(a, b map[string]int64) string {
-	for _, tables := range []map[string]int64{a, b} {
-		for table := range tables {
-			if a[table] != b[table] {
-				return table
-			}
+// measured remembers what a list that was written anew from the store does not know. What the
+// store grew by back then nobody knows any more.
+func (v *backupVerifier) measured(size int64, sum wp.BackupSummary) error {
+	text, err := json.Marshal(Backup{Bytes: size, Files: sum.Files, Tables: sum.Tables, WordPress: sum.WordPress, TablePrefix: sum.TablePrefix})
+	if err != nil {
+		return fmt.Errorf("encoding sizes: %w", err)
+	}
+	return v.Set(keyMeasured, string(text))
+}
+
+// sameRows wants every table that was stored, with as many rows. A table that is no part of
+// the summary has its rows elsewhere (see rewrite.TableStats).
+func sameRows(stored, restored map[string]int64) error {
+	for table, rows := range stored {
+		if got, ok := restored[table]; !ok || got != rows {
+			return fmt.Errorf("%w: table %q has %d rows, %d were stored", errDiffers, table, got, rows)
 		}
 	}
-	return ""
+	return nil
 }
 
 // scratch makes a database that nobody but this op has.
@@ -253,5 +267,13 @@ func (v *backupVerifier) note(ctx context.Context) error {
 		return err
 	}
 	record.Verified, record.VerifiedAt = VerifiedOK, time.Now().UTC().Truncate(time.Second)
+	if record.Incomplete {
+		var m Backup
+		if err := json.Unmarshal([]byte(v.Get(keyMeasured)), &m); err != nil {
+			return fmt.Errorf("reading sizes: %w", err)
+		}
+		record.Bytes, record.Files, record.Tables, record.WordPress, record.TablePrefix = m.Bytes, m.Files, m.Tables, m.WordPress, m.TablePrefix
+		record.Incomplete = false
+	}
 	return v.list(ctx, record)
 }

@@ -400,16 +400,22 @@ func (k kept) partialRestores(addr, id string, _ map[string]string) {
 	if !k.has("wp-content/uploads/two.txt") {
 		k.t.Error("a file beside the restored one is gone")
 	}
+	k.query("INSERT INTO %s.wp_links (link_notes) VALUES ('two')") // empty in the backup
 	p := newPoller(k.t, addr)
 	p.Closed = true
-	op := k.change(&Restore{BackupID: id, Checkpoint: noCheckpoint, Tables: []string{"wp_options"}})
+	op := k.change(&Restore{BackupID: id, Checkpoint: noCheckpoint, Tables: []string{"wp_options", "wp_links"}})
 	op.fail = func(e Entry) error { p.entry(e, "close"); return nil }
 	r = k.restoreResult(op.mustEnd(Succeeded))
 	p.judge("one one", "one two")
-	if r.Tables != 1 || r.Type != BackupDatabase || r.Files != 0 {
+	if r.Tables != 2 || r.Type != BackupDatabase || r.Files != 0 {
 		k.t.Errorf("%+v", r)
 	}
 	k.mustBeIn(addr, "one", "one")
+	var links int
+	must(k.t, k.node.sql.QueryRowContext(k.t.Context(), "SELECT COUNT(*) FROM "+k.database()+".wp_links").Scan(&links))
+	if links != 0 {
+		k.t.Errorf("a table that was empty has %d rows", links)
+	}
 	var v string
 	must(k.t, k.node.sql.QueryRowContext(k.t.Context(), "SELECT v FROM "+k.database()+".wp_extra_two").Scan(&v))
 	if v != "☕ two" {
@@ -421,6 +427,9 @@ func (k kept) partialRestores(addr, id string, _ map[string]string) {
 		k.t.Errorf("%+v", out.Error)
 	}
 	k.mustBeIn(addr, "two", "two")
+	listed := k.shelf.records[id] // as one that was written anew from the store
+	listed.Incomplete, listed.Bytes, listed.Files, listed.Tables, listed.TablePrefix = true, 0, 0, nil, ""
+	must(k.t, k.shelf.PutBackup(k.t.Context(), listed))
 	k.change(&Restore{BackupID: id, Checkpoint: noCheckpoint, Type: BackupDatabase}).mustEnd(Succeeded)
 	k.mustBeIn(addr, "two", "one")
 }

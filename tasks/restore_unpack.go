@@ -187,6 +187,7 @@ func (u *unpacker) read(ctx context.Context) (err error) {
 	if u.saved = b.Manifest(); u.saved.Account != u.site.Account || u.saved.ID != u.plan.Backup {
 		return fmt.Errorf("opening backup: it says that it is %q of %q: %w", u.saved.ID, u.saved.Account, wp.ErrBackupDamaged)
 	}
+	u.plan.SavedPrefix = u.saved.TablePrefix // which a list that was written anew does not know
 	to := wp.BackupTarget{}
 	if u.plan.Database {
 		to.Database = func(r io.Reader) error { return u.importTables(ctx, u.watched(r)) }
@@ -304,11 +305,6 @@ func (u *unpacker) compare(sum wp.BackupSummary) error {
 	}
 	for _, chosen := range u.ask.Tables {
 		if _, ok := sum.Tables[chosen]; !ok {
-			// A summary has the tables that have rows; the list, or a live source, knows others.
-			if rows, known := u.plan.Rows[chosen]; known && rows == 0 || u.from != nil {
-				u.Rows[u.renamed(chosen)] = 0
-				continue
-			}
 			return refuse(CodeNotInBackup, "The backup has no table "+shorten(chosen)+".", "GET /wordpress/backups?id=… lists the tables of each backup.")
 		}
 	}

@@ -74,6 +74,9 @@ func TestBackupOfFilesComesBackAsItWas(t *testing.T) {
 	}})
 	must(t, err)
 	compareTrees(t, p.site.Docroot, staged.Docroot, "shop", ".wptk-op_other", "wp-content/fifo")
+	if b.Size() != int64(len(stream)) {
+		t.Errorf("the stream of %d bytes is said to have %d", len(stream), b.Size())
+	}
 	if got, err := h.FilesSum(t.Context(), staged); err != nil || got != sum.FilesSum {
 		t.Errorf("checksum of the unpacked files %s, %v, want %s", got, err, sum.FilesSum)
 	}

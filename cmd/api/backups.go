@@ -36,7 +36,7 @@ type backup struct {
 	Added     int64            `json:"added_bytes" doc:"What the store grew by."`
 	Files     int64            `json:"files"`
 	Tables    map[string]int64 `json:"tables" doc:"Rows by table."`
-	Known     bool             `json:"complete" doc:"false: the list was lost and written anew from the store, and sizes are not known."`
+	Known     bool             `json:"complete" doc:"false: the list was lost and written anew from the store, and sizes are not known before the next verification."`
 	Verified  string           `json:"verified" enum:",ok,failed" doc:"The last test-restore."`
 	Checked   stamp            `json:"verified_at"`
 	Operation string           `json:"operation_id"`
