@@ -98,8 +98,11 @@ var causes = []cause{
 		Hint: "Delete files of the account or raise its quota, then try again."}},
 	{isErr(context.DeadlineExceeded), Failure{Code: CodeTimeout, Message: "The operation took longer than it may.",
 		Hint: "Try again; when it happens again, look at the load of the node."}},
-	{isAny(wp.ErrUnavailable, wp.ErrDatabaseConnection), Failure{Code: CodeDatabaseError, Message: "The database server did not answer.",
+	{isErr(wp.ErrUnavailable), Failure{Code: CodeDatabaseError, Message: "The database server did not answer.",
 		Hint: "Try again in a few minutes; the operator finds the details in the worker's log."}},
+	// The server may be well and the site's own login wrong: nothing that comes back tells.
+	{isErr(wp.ErrDatabaseConnection), Failure{Code: CodeDatabaseError, Message: "WordPress cannot connect to its database.",
+		Hint: "Compare name, user, password and host in wp-config.php with the database. If they are right, try again in a few minutes."}},
 	{isErr(fs.ErrPermission), Failure{Code: CodePermission, Message: "The account may not write to its own directory.",
 		Hint: "Look at owner and mode of the domain's directory and of the directories below it."}},
 	{isExit, Failure{Code: CodeWPCLI, Message: "A WP-CLI command failed.",
