@@ -46,6 +46,10 @@ e2e: build ## Ask for everything the API offers on WordPress 6.2, 6.5 and the ne
 	@./deploy/setup.sh --with-browser
 	$(BIN)/wptk e2e --artefacts $(BIN)/e2e
 
+.PHONY: openapi-client
+openapi-client: ## Have an off-the-shelf generator make a client from the OpenAPI document, and compile it
+	cd deploy/oapi && $(GO) generate && $(GO) vet .
+
 .PHONY: unit
 unit: ## Run the tests that need no server
 	$(GO) test -short -race -p 2 $(PACKAGES)
