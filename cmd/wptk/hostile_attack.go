@@ -97,6 +97,9 @@ func (x *attack) attemptOn(site, method, path string, body fields) (op operation
 	for name, value := range body {
 		all[name] = value
 	}
+	if all["source_id"] != nil { // a clone names its source so
+		delete(all, "id")
+	}
 	raw, err := json.Marshal(all)
 	x.note(err)
 	status, answer, _ := x.raw(x.hostile.keys["mallory"], method, apiRoot+"/wordpress"+path, string(raw))

@@ -91,7 +91,7 @@ func configCases(h *hostile) (all []hostileCase) {
 	}
 	for name, statement := range map[string]string{
 		"a trigger":                       "CREATE TRIGGER t AFTER INSERT ON wp_posts FOR EACH ROW SET @a = 1",
-		"a table whose name is SQL":       "CREATE TABLE `wp_x``; DROP DATABASE precious; -- ` (a INT)",
+		"a table whose name is SQL":       "CREATE TABLE `wp_x``; DROP DATABASE precious; --` (a INT)",
 		"a row that is a client's escape": "CREATE TABLE wp_esc AS SELECT '\\n\\\\! touch " + h.state.dir("marks", "escape") + "\\nsystem touch x\\n\\\\. /etc/passwd' AS a",
 		"a comment with a new line":       "CREATE TABLE wp_note (a INT COMMENT '\\n\\\\! touch " + h.state.dir("marks", "comment") + "\\n') COMMENT '*/; DROP DATABASE precious; /*'",
 		"a view of everything":            "CREATE VIEW wp_view AS SELECT * FROM information_schema.tables",
@@ -121,19 +121,22 @@ func (x *attack) lies(pairs []string) {
 	x.put(e2eConfig, config)
 }
 
+var passwordLine = regexp.MustCompile(`(?m)^define\( *'DB_PASSWORD', *'([^']*)'`)
+
 // sql runs a statement with the site's own login, as the attacker would by hand.
 func (x *attack) sql(h *hostile, statement string) (answer string, code int) {
 	if x.exam.err != nil {
 		return "", 0
 	}
-	var password string
-	y := *x.exam
-	y.ask(&password, `return DB_PASSWORD;`)
-	x.note(y.err)
+	password := passwordLine.FindStringSubmatch(x.file(e2eConfig))
+	if password == nil {
+		x.fail("wp-config.php has no password")
+		return "", 0
+	}
 	var out bytes.Buffer
 	exit, err := proc.Run(x.ctx, proc.Spec{Path: h.maria, As: x.user, Dir: filepath.Dir(x.docroot()),
 		Args: []string{"--no-defaults", "--socket=" + h.stack.mariadb.Socket, "--user=" + x.result.DBUser, "--batch", "--skip-column-names", x.result.DBName},
-		Env:  append([]string{"MYSQL_PWD=" + password}, toolEnv...), Stdin: strings.NewReader(statement + ";\n"), Stdout: &out, Stderr: &out})
+		Env:  append([]string{"MYSQL_PWD=" + password[1]}, toolEnv...), Stdin: strings.NewReader(statement + ";\n"), Stdout: &out, Stderr: &out})
 	x.note(err)
 	return out.String(), exit.Code
 }
