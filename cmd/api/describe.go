@@ -37,3 +37,12 @@ type eventsAnswer struct {
 func describeEvents(context.Context, *eventsInput) (*eventsAnswer, error) {
 	return nil, errDescribed
 }
+
+type accountEventsInput struct {
+	Account string `query:"account" maxLength:"64" doc:"Whose operations: the key's own by default, of an admin's key those of all."`
+	Last    string `header:"Last-Event-ID" doc:"Resume behind this event."`
+}
+
+func describeAccountEvents(context.Context, *accountEventsInput) (*eventsAnswer, error) {
+	return nil, errDescribed
+}

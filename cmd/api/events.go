@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -12,21 +10,17 @@ import (
 	"github.com/wispanel/wptk/tasks"
 )
 
-const (
-	heartbeatEvery = 15 * time.Second // proxies cut connections that are silent for longer
-	streamFor      = 15 * time.Minute // then the client comes back with Last-Event-ID
-	maxStreams     = 2048             // in one process
-)
-
-// stream is one Server-Sent Events answer.
+// stream is one Server-Sent Events answer about an op.
 type stream struct {
+	sse
 	s    *server
-	w    http.ResponseWriter
-	rc   *http.ResponseController
 	r    *http.Request
 	op   tasks.Op
 	last int64 // seq of the newest event that was sent
 }
+
+// stillHere is a comment, which clients ignore.
+var stillHere = []byte(": still here\n\n")
 
 // events answers GET …/operations/{id}/events: a snapshot (unless resumed), every
 // change after it, and "done" with the outcome.
@@ -48,17 +42,13 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent) // tells an EventSource to stop coming back
 		return
 	}
-	select {
-	case s.open <- struct{}{}:
-		defer func() { <-s.open }()
-	default:
-		writeProblem(w, r, newProblem("QUEUE_UNAVAILABLE", "Too many open streams").hint("poll the progress instead").after(5*time.Second))
+	leave, err := s.open.enter(exchangeOf(r.Context()).key.ID)
+	if err != nil {
+		writeProblem(w, r, err)
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
-	st := &stream{s: s, w: w, rc: http.NewResponseController(w), r: r, op: op, last: last}
+	defer leave()
+	st := &stream{sse: newSSE(w), s: s, r: r, op: op, last: last}
 	if err := st.run(resumed); err != nil {
 		exchangeOf(r.Context()).log.Debug("stream ended", "op", op.ID, "err", err)
 	}
@@ -87,7 +77,7 @@ func (st *stream) run(resumed bool) error {
 		case err != nil && !quiet:
 			return err
 		case quiet:
-			if err := st.write(": still here\n\n"); err != nil {
+			if err := st.write(stillHere); err != nil {
 				return err
 			}
 		}
@@ -121,19 +111,5 @@ func (st *stream) catchUp() (done bool, err error) {
 }
 
 func (st *stream) send(event string, id int64, data any) error {
-	body, err := json.Marshal(data)
-	if err != nil {
-		return fmt.Errorf("encoding event: %w", err)
-	}
-	return st.write(fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", id, event, body))
-}
-
-func (st *stream) write(text string) error {
-	if err := st.rc.SetWriteDeadline(time.Now().Add(heartbeatEvery + writeTimeout)); err != nil {
-		return err
-	}
-	if _, err := st.w.Write([]byte(text)); err != nil {
-		return err
-	}
-	return st.rc.Flush()
+	return st.sse.send(event, strconv.FormatInt(id, 10), data)
 }

@@ -53,8 +53,10 @@ func newKit(t testing.TB, change ...func(*deps)) *kit {
 	must(t, err)
 	watcher := queue.NewWatcher(store)
 	background(t, watcher.Run)
+	feed := queue.NewFeed(store, watcher)
+	background(t, feed.Run)
 	k.deps = deps{
-		Ledger: k.client, Watcher: watcher, Metrics: queue.NewMetrics(prometheus.NewRegistry()),
+		Ledger: k.client, Watcher: watcher, Feed: feed, Metrics: queue.NewMetrics(prometheus.NewRegistry()),
 		Secrets: secrets, Log: log, RateLimit: 10_000, FreshWait: 50 * time.Millisecond, Ready: store.Ping, Closing: make(chan struct{}),
 	}
 	for _, f := range change {

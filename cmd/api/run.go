@@ -56,8 +56,9 @@ func run(ctx context.Context, log *slog.Logger, cfg *settings) error {
 	defer store.Close() //nolint:errcheck // the process ends
 	reg.MustRegister(queue.NewSnapshot(store))
 	client, watcher := queue.NewClient(store), queue.NewWatcher(store)
+	feed := queue.NewFeed(store, watcher)
 	d := deps{
-		Ledger: client, Watcher: watcher, Metrics: metrics, Secrets: secrets, Log: log,
+		Ledger: client, Watcher: watcher, Feed: feed, Metrics: metrics, Secrets: secrets, Log: log,
 		Proxies: proxies, Egress: outside, RateLimit: cfg.RateLimit, Retention: cfg.OpRetention,
 		Ready: store.Ping, Closing: ctx.Done(),
 	}
@@ -65,6 +66,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *settings) error {
 	courier := queue.NewCourier(store, client, watcher, queue.CourierConfig{Sender: newSender(d)})
 	return boot.Together(ctx,
 		func(ctx context.Context) error { return watcher.Run(ctx) },
+		feed.Run,
 		func(ctx context.Context) error { return queue.NewReconciler(store, client).Run(ctx) },
 		queue.NewConductor(client, cfg.OpRetention).Run,
 		courier.Run,

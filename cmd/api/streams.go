@@ -1,0 +1,103 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	heartbeatEvery = 15 * time.Second // proxies cut connections that are silent for longer
+	streamFor      = 15 * time.Minute // then the client comes back with Last-Event-ID
+	maxStreams     = 8192             // in one process; each costs some 50 KB
+	keyStreams     = 256              // of one key in one process
+)
+
+// streams counts the open streams of the process.
+type streams struct {
+	most, ofKey int
+
+	mu    sync.Mutex
+	total int
+	keys  map[string]int // by key id
+}
+
+func newStreams() *streams {
+	return &streams{most: maxStreams, ofKey: keyStreams, keys: make(map[string]int)}
+}
+
+// enter admits one more stream; leave is to be called at its end.
+func (s *streams) enter(key string) (leave func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.keys[key] >= s.ofKey:
+		return nil, newProblem("RATE_LIMITED", "The key has too many open streams").
+			hint("one stream of GET /wordpress/events tells of every operation").after(5 * time.Second)
+	case s.total >= s.most:
+		return nil, newProblem("QUEUE_UNAVAILABLE", "Too many open streams").hint("poll the progress instead").after(5 * time.Second)
+	}
+	s.total++
+	s.keys[key]++
+	return func() { s.leave(key) }, nil
+}
+
+func (s *streams) leave(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total--
+	if s.keys[key]--; s.keys[key] == 0 {
+		delete(s.keys, key)
+	}
+}
+
+// sse writes Server-Sent Events.
+type sse struct {
+	w  http.ResponseWriter
+	rc *http.ResponseController
+}
+
+// newSSE begins the answer.
+func newSSE(w http.ResponseWriter) sse {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	return sse{w: w, rc: http.NewResponseController(w)}
+}
+
+// send writes one event. The id is where Last-Event-ID resumes; "" leaves that as it is.
+func (s sse) send(event, id string, data any) error {
+	body, err := eventText(event, id, data)
+	if err != nil {
+		return err
+	}
+	return s.write(body)
+}
+
+func (s sse) write(text []byte) error {
+	if err := s.rc.SetWriteDeadline(time.Now().Add(heartbeatEvery + writeTimeout)); err != nil {
+		return err
+	}
+	if _, err := s.w.Write(text); err != nil {
+		return err
+	}
+	return s.rc.Flush()
+}
+
+// cutOff ends a write that may be under way. It does not block.
+func (s sse) cutOff() {
+	s.rc.SetWriteDeadline(time.Now()) //nolint:errcheck // fails only for a connection that is gone
+}
+
+func eventText(event, id string, data any) ([]byte, error) {
+	body, err := json.Marshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("encoding event: %w", err)
+	}
+	if id != "" {
+		id = "id: " + id + "\n"
+	}
+	return fmt.Appendf(nil, "%sevent: %s\ndata: %s\n\n", id, event, body), nil
+}
