@@ -122,7 +122,7 @@ func (c canvas) panel(box image.Rectangle, p dashboards.Panel, all []Series, sec
 	case "stat":
 		c.stat(box, p, all)
 	case "heatmap":
-		c.heatmap(box, p, all, seconds)
+		c.heatmap(box, all, seconds)
 	default:
 		c.graph(box, p, all, seconds)
 	}
@@ -215,7 +215,7 @@ func (c canvas) line(area image.Rectangle, values []float64, top float64, col co
 }
 
 // heatmap takes cumulative buckets, in the order of their bounds.
-func (c canvas) heatmap(box image.Rectangle, p dashboards.Panel, all []Series, seconds float64) {
+func (c canvas) heatmap(box image.Rectangle, all []Series, seconds float64) {
 	area := image.Rect(box.Min.X+62, box.Min.Y+30, box.Max.X-10, box.Max.Y-28)
 	counts := make([][]float64, len(all))
 	most := 1.0
