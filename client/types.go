@@ -611,7 +611,7 @@ type Backup struct {
 	AddedBytes int64 `json:"added_bytes"`
 	// As a download.
 	Bytes int64 `json:"bytes"`
-	// false: the list was lost and written anew from the store, and sizes are not known.
+	// false: the list was lost and written anew from the store, and sizes are not known before the next verification.
 	Complete  bool       `json:"complete"`
 	CreatedAt *time.Time `json:"created_at"`
 	Domain    string     `json:"domain"`
