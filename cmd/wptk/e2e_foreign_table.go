@@ -56,7 +56,8 @@ var foreignChanges = []foreignChange{
 	{path: deletePath},
 }
 
-// foreignInstalls are the ten that a host finds on its disks.
+// foreignInstalls are the ten that a host finds on its disks. What refuses has no entry for
+// yet is held against success: a refusal that makes sense is written down here.
 var foreignInstalls = []foreignInstall{
 	{name: "subdir", path: "public_html/blog"},
 	{name: "network", path: demoPath, multisite: true},
@@ -67,8 +68,13 @@ var foreignInstalls = []foreignInstall{
 	{name: "above", path: demoPath, spoil: func(x *exam) { x.tenant("", "mv", e2eConfig, "..") }},
 	{name: "iffy", path: demoPath, spoil: func(x *exam) {
 		x.edit(e2eConfig, "define( 'DB_NAME',", "if ( ! getenv( 'STAGING' ) ) define( 'DB_NAME',")
-	}},
-	{name: "nodb", path: demoPath, spoil: func(x *exam) { x.edit(e2eConfig, "define( 'DB_PASSWORD', '", "define( 'DB_PASSWORD', 'not ") }},
+	}, refuses: map[string]string{"POST /backup": "backup_failed", "POST /restore": "none"}},
+	{name: "nodb", path: demoPath, spoil: func(x *exam) { x.edit(e2eConfig, "define( 'DB_PASSWORD', '", "define( 'DB_PASSWORD', 'not ") },
+		refuses: map[string]string{
+			"POST /backup": "database_error", "POST /maintenance on": "unconfirmed", "POST /maintenance off": "unconfirmed",
+			"POST /search-replace": "database_error", "POST /admin/create": "database_error", "POST /password/reset": "database_error",
+			"POST /auto-login": "database_error",
+		}},
 	{name: "badplugin", path: demoPath, spoil: func(x *exam) {
 		x.ask(nil, `update_option( 'active_plugins', array( 'bad-one/start.php' ) );`)
 		x.put("wp-content/plugins/bad-one/start.php", "<?php\n/* Plugin Name: Bad */\nno_such_function();")
@@ -85,5 +91,13 @@ var foreignInstalls = []foreignInstall{
 				x.note(err)
 			}
 		}
+	}, refuses: map[string]string{
+		"POST /backup": "backup_failed", "POST /maintenance on": "unconfirmed", "POST /maintenance off": "unconfirmed",
+		"POST /search-replace": "wp_cli_error", "POST /admin/create": "wp_cli_error", "POST /password/reset": "wp_cli_error",
+		"POST /auto-login": "wp_cli_error", "POST /plugins/install": "wp_cli_error", "POST /plugins/activate": "wp_cli_error",
+		"POST /plugins/update": "wp_cli_error", "POST /plugins/deactivate": "wp_cli_error", "POST /plugins/delete": "wp_cli_error",
+		"POST /themes/install": "wp_cli_error", "POST /themes/activate": "wp_cli_error",
+		"POST /themes/update": "wp_cli_error", "POST /themes/deactivate": "wp_cli_error", "POST /themes/delete": "wp_cli_error",
+		"POST /cache/enable": "wp_cli_error",
 	}},
 }
