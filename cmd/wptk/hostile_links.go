@@ -132,7 +132,7 @@ func swapCases() []hostileCase {
 		remove("a deleted site has links to the victim's", `ln -s "$V" "$D/wp-content/victim"; ln -s "$R" "$D/wp-content/root"; ln -s / "$D/slash"`, ""),
 		remove("a deleted site has names that are flags", `cd "$D"; touch -- -rf --no-preserve-root "$(printf 'a\nb')"; mkdir -- '--'`, ""),
 		remove("a deleted site has a directory that cannot be changed", `mkdir "$D/wp-content/fixed"; touch "$D/wp-content/fixed/x"; chmod 0500 "$D/wp-content/fixed"`, ""),
-		remove("a deleted site has a hard link of the victim's", ``, `ln "$V/index.php" "$D/wp-content/index.php"`),
+		remove("a deleted site has a hard link of the victim's", ``, `ln "$V/index.php" "$D/wp-content/linked.php"`),
 		remove("a deleted site has the victim's mounted in it", ``, `mkdir "$D/wp-content/mnt"; mount --bind "$V" "$D/wp-content/mnt"`),
 		remove("a deleted site is the victim's by its wp-content", `rm -rf "$D/wp-content"; ln -s "$V/wp-content" "$D/wp-content"`, ""),
 	}
