@@ -105,6 +105,8 @@ var causes = []cause{
 		Hint: "Compare name, user, password and host in wp-config.php with the database. If they are right, try again in a few minutes."}},
 	{isErr(fs.ErrPermission), Failure{Code: CodePermission, Message: "The account may not write to its own directory.",
 		Hint: "Look at owner and mode of the domain's directory and of the directories below it."}},
+	{isErr(wp.ErrStrangeConfig), Failure{Code: CodeWPCLI, Message: "The account cannot read wp-config.php, or the file does not load wp-settings.php itself.",
+		Hint: "Look at owner and mode of wp-config.php, then at its last lines."}},
 	{isExit, Failure{Code: CodeWPCLI, Message: "A WP-CLI command failed.",
 		Hint: "What it said is in the operation's log."}},
 	{isAny(wp.ErrOutput, wp.ErrOutputTooLong, wp.ErrNotApplied), Failure{Code: CodeWPCLI, Message: "A WP-CLI command did not do what it should have done.",

@@ -204,7 +204,11 @@ func (h *Host) ownTables(ctx context.Context, found Found) (DatabasePart, error)
 		return part, err
 	}
 	if answer.Refused != "" {
-		return part, fmt.Errorf("%w: %s", ErrDatabaseConnection, cleanLine(answer.Refused, 200))
+		why := ErrDatabaseConnection
+		if !c.Simple { // with what PHP makes of the file it may well get in
+			why = ErrConfigComputed
+		}
+		return part, fmt.Errorf("%w: %s", why, cleanLine(answer.Refused, 200))
 	}
 	part.take(c.TablePrefix, answer.Tables)
 	return part, nil

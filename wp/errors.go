@@ -22,6 +22,9 @@ var (
 	ErrNotInstalled = errors.New("WordPress is not installed in its database")
 	// ErrDatabaseConnection: WordPress could not reach or enter its database. Often passes.
 	ErrDatabaseConnection = errors.New("WordPress cannot connect to its database")
+	// ErrStrangeConfig: the tenant cannot read wp-config.php, or it does not load
+	// wp-settings.php itself. WP-CLI says the same of both.
+	ErrStrangeConfig = errors.New("wp-config.php cannot be loaded")
 	// ErrFatal: PHP ended with a fatal error, out of memory included.
 	ErrFatal = errors.New("PHP fatal error")
 )
@@ -43,6 +46,7 @@ var known = []struct {
 	{"Error establishing a database connection", ErrDatabaseConnection},
 	{"This does not seem to be a WordPress installation", ErrNoWordPress},
 	{"'wp-config.php' not found", ErrNoWordPress},
+	{"Strange wp-config.php file", ErrStrangeConfig},
 	{"The site you have requested is not installed", ErrNotInstalled},
 	{"Allowed memory size of", ErrFatal},
 	{"Fatal error:", ErrFatal},

@@ -219,6 +219,10 @@ func TestForeignInstallsAreListedAndExaminedAsTheyAre(t *testing.T) {
 				if facts[i].Status != c.list || !strings.Contains(facts[i].Reason, c.reason) || c.reason == "" && facts[i].Reason != "" {
 					t.Errorf("listed as %s %q, want %s %q", facts[i].Status, facts[i].Reason, c.list, c.reason)
 				}
+				// What will never pass is not tried again as if the server were away.
+				if _, err := a.host.DatabaseSize(t.Context(), f); c.name == "iffy" && !errors.Is(err, ErrConfigComputed) {
+					t.Errorf("the size of its database: %v", err)
+				}
 			}
 			if !listed {
 				t.Error("is not listed")
