@@ -25,22 +25,22 @@ var foreignChanges = []foreignChange{
 	{path: "/plugins/update", body: fields{"all": true}},
 	{path: "/plugins/deactivate", body: fields{"plugin": "hello-dolly"}},
 	{path: "/plugins/delete", body: fields{"plugin": "hello-dolly"}},
-	{path: "/themes/install", body: fields{"theme": "twentytwentythree"}},
-	{path: "/themes/activate", body: fields{"theme": "twentytwentythree"}},
-	{path: "/themes/update", body: fields{"theme": "twentytwentythree"}},
-	{path: "/themes/deactivate", body: fields{"theme": "twentytwentythree"}},
-	{path: "/themes/delete", body: fields{"theme": "twentytwentythree"}},
+	{path: "/themes/install", body: fields{"theme": "twentytwentyfour"}},
+	{path: "/themes/activate", body: fields{"theme": "twentytwentyfour"}},
+	{path: "/themes/update", body: fields{"theme": "twentytwentyfour"}},
+	{path: "/themes/deactivate", body: fields{"theme": "twentytwentyfour"}},
+	{path: "/themes/delete", body: fields{"theme": "twentytwentyfour"}},
 
 	{path: "/cache/enable", body: fields{"type": "object"}},
 	{path: "/cache/flush", body: fields{"type": "object"}},
-	{path: "/cache/purge", body: fields{"type": "object"}},
+	{path: "/cache/purge", body: fields{"type": "page"}},
 	{path: "/cache/disable", body: fields{"type": "object"}},
 
 	{path: "/security/disable-file-edit", what: "on", body: fields{"enabled": true}},
 	{path: "/security/disable-file-edit", what: "off", body: fields{"enabled": false}},
 	{path: "/security/toggle-debug", what: "on", body: fields{"enabled": true}},
 	{path: "/security/toggle-debug", what: "off", body: fields{"enabled": false}},
-	{path: "/security/hide-login", what: "on", body: fields{"enabled": true}},
+	{path: "/security/hide-login", what: "on", body: fields{"enabled": true, "slug": "way-in"}},
 	{path: "/security/hide-login", what: "off", body: fields{"enabled": false}},
 	{path: "/security/file-protection", what: "on", body: fields{"enabled": true, "server": "apache"}},
 	{path: "/security/file-protection", what: "off", body: fields{"enabled": false, "server": "apache"}},
@@ -83,7 +83,7 @@ var foreignInstalls = []foreignInstall{
 		var theme string
 		x.ask(&theme, `return get_stylesheet();`)
 		x.put("wp-content/themes/"+theme+"/functions.php", "<?php\nif (")
-	}},
+	}, refuses: map[string]string{"POST /plugins/install": "unconfirmed", "POST /plugins/activate": "site_down"}},
 	{name: "old", path: demoPath, version: "6.2.6"},
 	{name: "closed", path: demoPath, spoil: func(x *exam) {
 		for _, name := range []string{e2eConfig, "wp-content"} {
