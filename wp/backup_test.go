@@ -165,16 +165,30 @@ func TestBackupThatIsNotWholeIsNeverTakenForWhole(t *testing.T) {
 	})
 }
 
-// FuzzBackupReader: whatever a stream says, nothing but an error comes of it.
-func FuzzBackupReader(f *testing.F) {
-	var small bytes.Buffer
-	w := tar.NewWriter(&small)
-	for name, content := range map[string]string{"backup.json": `{"format":1}`, "files/../../x": "x", "summary.json": `{}`} {
-		_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(content))})
-		_, _ = w.Write([]byte(content))
+func tarOf(entries [][2]string) []byte {
+	var stream bytes.Buffer
+	w := tar.NewWriter(&stream)
+	for _, e := range entries {
+		_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: e[0], Size: int64(len(e[1]))})
+		_, _ = w.Write([]byte(e[1]))
 	}
 	_ = w.Close()
-	f.Add(small.Bytes())
+	return stream.Bytes()
+}
+
+// FuzzBackupReader: whatever a stream says, nothing but an error comes of it.
+func FuzzBackupReader(f *testing.F) {
+	for _, entries := range [][][2]string{
+		{{"backup.json", `{"format":1}`}, {"files/../../x", "x"}, {"summary.json", `{}`}},
+		{{"backup.json", `{"format":1}`}, {"database/000001.sql", "SELECT 1;"}, {"files/a", "a"}, {"files/b", ""}, {"above/wp-config.php", "<?php"},
+			{"summary.json", `{"files":2,"file_bytes":1,"dump_bytes":9}`}},
+		{{"backup.json", `{"format":1}`}, {"files/a", "a"}, {"database/000001.sql", "x"}, {"files/a", "a"}, {"summary.json", `{"files":-1}`}},
+		{{"backup.json", `{"format":1,"created_at":"x"}`}},
+		{{"backup.json", `{"format":2}`}, {"summary.json", `{}`}},
+		{{"backup.json", `{"format":1}`}, {"summary.json", `{}`}, {"files/late", "x"}},
+	} {
+		f.Add(tarOf(entries))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := NewBackupReader(bytes.NewReader(data))
 		if err != nil {
