@@ -102,6 +102,8 @@ func (q *installRequest) problems() []tasks.Problem {
 	return append(all, q.task().Validate()...)
 }
 
+const pathLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
 // badPath says why a path cannot be a place below the domain's directory. The
 // node looks again, at the real tree.
 func badPath(p string) string {
@@ -116,6 +118,10 @@ func badPath(p string) string {
 	for part := range strings.SplitSeq(p, "/") {
 		if part == ".." || strings.HasPrefix(part, ".") && part != "." {
 			return "must not go up, and no part of it may begin with a dot"
+		}
+		// As the node has it (wp.ValidPath): whatever is done with it later, it is no flag and no pattern.
+		if strings.HasPrefix(part, "-") || strings.Trim(part, pathLetters) != "" {
+			return "must have only letters, digits, -, _ and . in it, and no part of it may begin with a hyphen"
 		}
 	}
 	if path.Clean(p) == "." {

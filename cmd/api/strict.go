@@ -7,12 +7,15 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	jsonv1 "github.com/go-json-experiment/json/v1"
+
+	"github.com/wispanel/wptk/tasks"
 )
 
 const (
@@ -22,6 +25,7 @@ const (
 
 var (
 	errMediaType = newProblem("UNSUPPORTED_MEDIA_TYPE", "The body must be application/json")
+	errTwice     = errors.New("given more than once")
 	errDepth     = fmt.Errorf("nested deeper than %d levels", maxDepth)
 )
 
@@ -69,6 +73,30 @@ func checkDepth(data []byte) error {
 			return errDepth
 		}
 	}
+}
+
+// oneOfEach refuses a query that two readers could understand differently: a name given twice, of
+// which some take the first and some the last, and what is no query at all, which Go leaves out.
+func oneOfEach(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery != "" {
+			query, err := url.ParseQuery(r.URL.RawQuery)
+			p := newProblem("VALIDATION_ERROR", "The query of the address cannot be read")
+			for name, values := range query {
+				if len(values) > 1 {
+					if !errors.Is(err, errTwice) {
+						p, err = newProblem("VALIDATION_ERROR", "The query of the address has a name twice"), errTwice
+					}
+					p.Details = append(p.Details, tasks.Problem{Field: name, Reason: errTwice.Error()})
+				}
+			}
+			if err != nil {
+				writeProblem(w, r, p)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // limitBody caps what a handler may read, and refuses a body that does not call
