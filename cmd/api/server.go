@@ -21,6 +21,7 @@ import (
 type deps struct {
 	Ledger  *queue.Client
 	Watcher *queue.Watcher
+	Feed    *queue.Feed
 	Metrics *queue.Metrics
 	Secrets *seal.Key // seals what is shown once; replicas share it
 	Log     *slog.Logger
@@ -40,12 +41,12 @@ type server struct {
 	deps
 	nodes *nodeCache
 	shown *memo // ops whose one-time secret is known to be gone
-	open  chan struct{}
+	open  *streams
 }
 
 // newServer builds the whole HTTP side.
 func newServer(d deps) http.Handler {
-	s := &server{deps: d, nodes: &nodeCache{ledger: d.Ledger}, shown: newMemo(), open: make(chan struct{}, maxStreams)}
+	s := &server{deps: d, nodes: &nodeCache{ledger: d.Ledger}, shown: newMemo(), open: newStreams()}
 	router := mux.NewRouter().SkipClean(true) // a redirect would be an answer without envelope
 	router.Use(s.gate, oneOfEach, limitBody, s.idempotent)
 	router.NotFoundHandler = s.lost(newProblem("NOT_FOUND", "No such endpoint").hint("GET /openapi.json lists all"))
@@ -85,6 +86,9 @@ func (s *server) routes(router *mux.Router) {
 	add(described, get, wp+"/operations/{id}/events", describeEvents, "Stream of an operation's changes",
 		"Server-Sent Events: snapshot, progress, done. Last-Event-ID resumes; 204 when there is nothing left to tell.")
 	router.Path(wp + "/operations/{id}/events").Methods(get).HandlerFunc(s.events)
+	add(described, get, wp+"/events", describeAccountEvents, "Stream of all changes of an account's operations",
+		"Server-Sent Events: a snapshot of the open operations, then progress and done of each. Last-Event-ID resumes without a gap and without a repeat; reset and a new snapshot when it is too old.")
+	router.Path(wp + "/events").Methods(get).HandlerFunc(s.accountEvents)
 
 	add(api, post, wp+"/schedules", s.createSchedule, "Ask for something again and again", "Every time it is due is an operation on many installs, also for a single one.")
 	add(api, get, wp+"/schedules", s.listSchedules, "List schedules", "")
