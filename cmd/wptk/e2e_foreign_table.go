@@ -78,7 +78,7 @@ var foreignInstalls = []foreignInstall{
 	{name: "badplugin", path: demoPath, spoil: func(x *exam) {
 		x.ask(nil, `update_option( 'active_plugins', array( 'bad-one/start.php' ) );`)
 		x.put("wp-content/plugins/bad-one/start.php", "<?php\n/* Plugin Name: Bad */\nno_such_function();")
-	}},
+	}, refuses: map[string]string{"POST /plugins/install": "unconfirmed", "POST /plugins/activate": "site_down"}},
 	{name: "badtheme", path: demoPath, spoil: func(x *exam) {
 		var theme string
 		x.ask(&theme, `return get_stylesheet();`)
@@ -98,6 +98,10 @@ var foreignInstalls = []foreignInstall{
 		"POST /plugins/update": "wp_cli_error", "POST /plugins/deactivate": "wp_cli_error", "POST /plugins/delete": "wp_cli_error",
 		"POST /themes/install": "wp_cli_error", "POST /themes/activate": "wp_cli_error",
 		"POST /themes/update": "wp_cli_error", "POST /themes/deactivate": "wp_cli_error", "POST /themes/delete": "wp_cli_error",
-		"POST /cache/enable": "wp_cli_error",
+		"POST /cache/enable": "wp_cli_error", "POST /cache/flush": "wp_cli_error", "POST /cache/disable": "wp_cli_error",
+		"POST /security/disable-file-edit on": "permission_denied", "POST /security/disable-file-edit off": "permission_denied",
+		"POST /security/toggle-debug on": "permission_denied", "POST /security/toggle-debug off": "permission_denied",
+		"POST /security/disable-pingbacks on": "permission_denied", "POST /security/disable-pingbacks off": "permission_denied",
+		"POST /security/hide-login on": "wp_cli_error", "POST /security/hide-login off": "wp_cli_error", "POST /restore": "none",
 	}},
 }
