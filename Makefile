@@ -36,6 +36,10 @@ demo: setup ## Private Redis and MariaDB, one API, two nodes: install two real s
 test: setup-web ## Run every test on real Redis, MariaDB, PHP, WP-CLI, WordPress, Apache and nginx
 	$(GO) test $(TESTFLAGS) $(PACKAGES)
 
+.PHONY: test-all
+test-all: setup-web ## test, with workers that die at every boundary of every step (twice the time)
+	WPTK_TEST_ALL=1 $(GO) test $(TESTFLAGS) -timeout 60m $(PACKAGES)
+
 .PHONY: browser
 browser: ## Log in to a real site with Chromium; its pictures are kept in bin/_artifacts
 	@./deploy/setup.sh --with-browser

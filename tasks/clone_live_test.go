@@ -269,7 +269,7 @@ func TestCloneSurvivesADeathAtEveryBoundary(t *testing.T) {
 	src := makeOriginal(t, n, "doris")
 	before := src.state(t)
 	const shares = 3 // an op that dies three times in one step is given up on purpose
-	for share := range shares {
+	for _, share := range some(shares) {
 		o := src.cloneTo(t, fmt.Sprint("heir", share), "copy.test", "public_html", Clone{})
 		r := &reaper{order: o, share: share, shares: shares, seen: map[string]bool{}}
 		o.fail = func(e Entry) error {
@@ -288,7 +288,7 @@ func TestCloneSurvivesADeathAtEveryBoundary(t *testing.T) {
 		}
 	}
 	// Whatever step it is stopped at, nothing of the copy stays.
-	for i, step := range []string{"tables", "verify"} {
+	for i, step := range []string{"verify", "tables"}[:len(some(2))] {
 		o := src.cloneTo(t, fmt.Sprint("none", i), "copy.test", "public_html", Clone{})
 		o.cancelAt(Entry{Mark: MarkDone, Step: step})
 		o.mustEnd(Cancelled)

@@ -134,7 +134,7 @@ func TestPushSurvivesADeathAtEveryBoundary(t *testing.T) {
 	t.Parallel()
 	p := newPushing(t, "petra")
 	const shares = 3
-	for share := range shares {
+	for _, share := range some(shares) {
 		o := p.staging.pushTo(t, p.live.order, Push{})
 		r := &reaper{order: o, share: share, shares: shares, seen: map[string]bool{}}
 		o.fail = func(e Entry) error {

@@ -338,7 +338,7 @@ func TestDeleteSurvivesADeathAtEveryBoundary(t *testing.T) {
 	const shares = 3
 	ops := 0
 	for _, after := range []bool{false, true} {
-		for share := range shares {
+		for _, share := range some(shares) {
 			ops++
 			account := fmt.Sprint("dead", ops)
 			c := d.database(account, "wp")
