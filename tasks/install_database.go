@@ -153,6 +153,7 @@ func (in *installer) writeConfig(ctx context.Context) error {
 	if err := in.Host.Files.WriteFile(ctx, staged, configFile, config, configMode); err != nil {
 		return fmt.Errorf("writing wp-config: %w", err)
 	}
+	in.dbPassword = password
 	return nil
 }
 

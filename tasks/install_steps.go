@@ -14,6 +14,8 @@ import (
 type installer struct {
 	*Run
 	ask *Install
+
+	dbPassword string // that writeConfig has written; not known after a crash
 }
 
 const (
@@ -22,6 +24,7 @@ const (
 	keyDBName   = "db_name"   // of the database and of its user
 	keyDBHost   = "db_host"   // the user's host
 	keyDBIntent = "db_intent" // set while a database of that name can only be ours
+	keyEngine   = "engine"    // set when wp-config.php may have another password than the database
 )
 
 // Steps lists what an install does on the node. WordPress is built and filled

@@ -23,6 +23,9 @@ func (in *installer) installCore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if done, err := in.byEngine(ctx, staged, password); done || err != nil {
+		return err
+	}
 	if err := in.Host.DB.Empty(ctx, in.Get(keyDBName)); err != nil {
 		return err
 	}

@@ -112,6 +112,13 @@ func (c *CLI) Run(ctx context.Context, site Site, cmd Command) (Result, error) {
 		return Result{}, fmt.Errorf("making temporary directory: %w", err)
 	}
 	defer c.dirs.discard(tmp, site.User, c.log)
+	if cmd.engine != nil {
+		forget, err := cmd.engine.enter(tmp)
+		if err != nil {
+			return Result{}, fmt.Errorf("showing the opcode cache: %w", err)
+		}
+		defer forget()
+	}
 
 	nonce := rand.Text()
 	stdout, stderr := proc.Capped(maxStdout), proc.Capped(maxStderr)

@@ -26,7 +26,8 @@ type Command struct {
 	skipPlugins bool    // do not load the site's plugins and themes
 	loads       literal // one of phpFiles that the command needs besides run.php
 	install     bool    // it runs before WordPress has an address
-	data        bool    // the output is read by a parser, and not shown in the log
+	engine      *engineRun
+	data        bool // the output is read by a parser, and not shown in the log
 	timeout     time.Duration
 	err         error
 }

@@ -36,6 +36,9 @@ type Installed struct {
 	Permalinks string   `json:"permalinks"` // a network chooses its own
 	Admins     []string `json:"admins"`     // login names, at most 20
 	Tables     int      `json:"tables"`     // with the site's prefix
+
+	// Rewrites is the .htaccess that the site should have; empty where it was written.
+	Rewrites string `json:"rewrites,omitempty"`
 }
 
 // coreTables is how many tables WordPress has had since 4.4; a network has had six more since

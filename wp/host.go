@@ -9,6 +9,7 @@ type Host struct {
 	CLI      *CLI
 	DB       *Admin
 	Packages *Packages
+	Engine   *Engine // nil: every install runs WP-CLI in its own files
 	Files    Files
 	DBHost   string // DB_HOST of new installs, as PHP reaches the server: "localhost"
 	SiteURL  string // address of a new install: "https://{domain}"

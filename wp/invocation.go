@@ -24,6 +24,9 @@ var phpFlags = []string{
 // only in front of the verbs, so nothing behind them can become one.
 func (c *CLI) args(site Site, cmd Command) []string {
 	args := append([]string{}, phpFlags...)
+	if cmd.engine != nil {
+		args = append(args, cmd.engine.phpFlags()...)
+	}
 	if len(cmd.prompts) > 0 {
 		// Without readline WP-CLI reads the bare line: readline would echo the secret to
 		// its output and take bytes beyond ASCII for key bindings.
@@ -32,6 +35,9 @@ func (c *CLI) args(site Site, cmd Command) []string {
 	args = append(args, c.phar, "--path="+site.Docroot, "--url="+site.URL, "--no-color", "--skip-packages")
 	if cmd.skipPlugins {
 		args = append(args, "--skip-plugins", "--skip-themes")
+	}
+	if cmd.engine != nil {
+		args = append(args, "--require="+c.dirs.php("engine.php"))
 	}
 	if cmd.loads != "" {
 		// In front of run.php, so that what its hooks print is inside the frame.
@@ -62,6 +68,9 @@ func (c *CLI) env(site Site, cmd Command, tmp, nonce string) []string {
 		"WPTK_COMMAND=" + cmd.Name(),
 		"WPTK_NONCE=" + nonce,
 	}
+	if cmd.engine != nil {
+		env = append(env, "WP_CONFIG_PATH="+c.dirs.php("engine-config.php"))
+	}
 	if cmd.install {
 		env = append(env, "WPTK_SITE_URL="+site.URL)
 	}
@@ -74,6 +83,9 @@ func (c Command) standardInput() string {
 		return c.stdin
 	}
 	var b strings.Builder
+	if c.engine != nil {
+		b.WriteString(c.engine.line + "\n")
+	}
 	for _, p := range c.prompts {
 		b.WriteString(p.secret + "\n")
 	}

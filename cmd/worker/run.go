@@ -48,6 +48,9 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 	if host.Snapshots, err = wp.OpenSnapshots(state.snapshotsDir()); err != nil {
 		return err
 	}
+	if host.Engine, err = wp.NewEngine(host.CLI, host.DB, cfg.StateDir, cfg.DBHost, log); err != nil {
+		return err
+	}
 	restic, err := openBackups(cfg, state, log)
 	if err != nil {
 		return err
@@ -115,6 +118,7 @@ func (w *worker) serve(ctx context.Context, info wp.Info, h *handler) error {
 		(&snapshots{handler: h, ledger: queue.NewClient(w.store)}).run,
 		(&endings{host: w.host, state: h.state, ledger: queue.NewClient(w.store), log: w.log}).run,
 		w.exports.run,
+		w.prepareEngine,
 		w.keeper.run,
 		func(ctx context.Context) error { return w.node.Serve(ctx, h.queueHandler()) },
 		func(ctx context.Context) error {

@@ -42,12 +42,21 @@ call_user_func(
 			}
 			wp_cache_flush();
 
+			$rewrites = ABSPATH . '.htaccess';
+			if ( defined( 'WPTK_TABLE_PREFIX' ) ) { // see engine.php
+				$rewrites = sys_get_temp_dir() . '/rewrites';
+			}
+			$written = '';
 			if ( ! is_multisite() && ! $stored( 'permalink_structure' ) ) {
 				$wp_rewrite->set_permalink_structure( '/%year%/%monthnum%/%day%/%postname%/' );
 				$wp_rewrite->flush_rules( false );
 				$rules = explode( "\n", $wp_rewrite->mod_rewrite_rules() );
-				if ( ! file_exists( ABSPATH . '.htaccess' ) ) {
-					insert_with_markers( ABSPATH . '.htaccess', 'WordPress', $rules );
+				if ( ! file_exists( $rewrites ) ) {
+					insert_with_markers( $rewrites, 'WordPress', $rules );
+				}
+				if ( defined( 'WPTK_TABLE_PREFIX' ) ) {
+					$written = (string) file_get_contents( $rewrites );
+					unlink( $rewrites );
 				}
 			}
 
@@ -69,6 +78,7 @@ call_user_func(
 					'title'      => (string) $stored( 'blogname' ),
 					'permalinks' => (string) $stored( 'permalink_structure' ),
 					'admins'     => $admins,
+					'rewrites'   => $written,
 					'tables'     => count( $wpdb->get_col( $wpdb->prepare( 'SHOW TABLES LIKE %s', $wpdb->esc_like( $wpdb->base_prefix ) . '%' ) ) ),
 				)
 			);
