@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -29,7 +30,7 @@ func TestThoseWhoPollAtOnceShareRoundTripsAndGetTheirOwnAnswers(t *testing.T) {
 				if got, err := mine.Int(); err != nil || got != n {
 					t.Errorf("caller %d got %d: %v", n, got, err)
 				}
-				if none.Err() != redis.Nil {
+				if !errors.Is(none.Err(), redis.Nil) {
 					t.Errorf("caller %d: %v for what is not there", n, none.Err())
 				}
 			}
@@ -50,7 +51,7 @@ func TestACallThatPanicsStrandsNobody(t *testing.T) {
 	var all sync.WaitGroup
 	for n := range 60 {
 		all.Go(func() {
-			defer func() { _ = recover() }() //nolint:errcheck // the driver's panic is its own
+			defer func() { _ = recover() }() // the driver's panic is its own
 			pool.ride(func(ctx context.Context, pipe redis.Pipeliner) {
 				if n%7 == 0 {
 					panic("load")

@@ -9,8 +9,8 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// cronForm is minute, hour, day of the month, month, day of the week, or one of @hourly,
-// @daily, @weekly, @monthly, @yearly.
+// cronForm is five fields (minute, hour, day of the month, month and day of the week) or one
+// of @hourly, @daily, @weekly, @monthly, @yearly.
 var cronForm = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
 
 // calendar is a cron expression in a time zone.

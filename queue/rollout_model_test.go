@@ -55,7 +55,6 @@ type rolloutModel struct {
 	started map[string]bool // ops that were ever in the ledger
 	ended   map[string]tasks.State
 	paused  bool
-	dropped bool // cancelled, or stopped: nothing more may begin
 }
 
 func newRolloutModel(t *testing.T, rt *rapid.T, s *Store, run int) *rolloutModel {

@@ -122,7 +122,7 @@ func TestWorseIsWhatAVisitorWouldNotice(t *testing.T) {
 func TestLengthOfAPageIsWhatVisitorsSee(t *testing.T) {
 	t.Parallel()
 	var p PageView
-	p.read(&http.Response{StatusCode: 200}, []byte("<html><style>"+strings.Repeat("x", 5000)+"</style><p>hi<SCRIPT src=a>\n</SCRIPT></html>"))
+	p.read(&http.Response{StatusCode: http.StatusOK}, []byte("<html><style>"+strings.Repeat("x", 5000)+"</style><p>hi<SCRIPT src=a>\n</SCRIPT></html>"))
 	if p.Length != 18 || !p.Whole {
 		t.Errorf("%+v", p)
 	}
@@ -166,7 +166,7 @@ func FuzzPageIsRead(f *testing.F) {
 	f.Add("PHP Parse error:  syntax error\nThere has been a critical error on this website")
 	f.Fuzz(func(t *testing.T, body string) {
 		var p PageView
-		p.read(&http.Response{StatusCode: 200, Header: http.Header{}}, []byte(body))
+		p.read(&http.Response{StatusCode: http.StatusOK, Header: http.Header{}}, []byte(body))
 		for _, text := range []string{p.Title, p.Fatal} {
 			if strings.ContainsFunc(text, isControl) || len(text) > 800 {
 				t.Errorf("%q", text)

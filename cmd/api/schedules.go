@@ -145,26 +145,26 @@ func (q scheduleChange) payload(s *queue.Schedule) []tasks.Problem {
 
 // scheduleView is a schedule as it goes out.
 type scheduleView struct {
-	Success   bool            `json:"success"`
-	ID        string          `json:"id" example:"sc_4f0c2d7e-5a1b-5c3d-8e9f-0a1b2c3d4e5f"`
-	Name      string          `json:"name"`
-	Kind      string          `json:"kind"`
-	Account   string          `json:"account" doc:"Whose installs it may touch; empty is the operator's, all."`
-	Body      object          `json:"body"`
+	Success   bool          `json:"success"`
+	ID        string        `json:"id" example:"sc_4f0c2d7e-5a1b-5c3d-8e9f-0a1b2c3d4e5f"`
+	Name      string        `json:"name"`
+	Kind      string        `json:"kind"`
+	Account   string        `json:"account" doc:"Whose installs it may touch; empty is the operator's, all."`
+	Body      object        `json:"body"`
 	Target    queue.Targets `json:"target"`
-	Cron      string          `json:"cron"`
-	TZ        string          `json:"tz"`
-	Jitter    int             `json:"jitter_seconds"`
-	Window    *queue.Window   `json:"window"`
-	Rollout   rolloutView     `json:"rollout"`
-	Enabled   bool            `json:"enabled"`
-	NextAt    stamp           `json:"next_at"`
-	LastAt    stamp           `json:"last_at" doc:"When it was due last."`
-	Last      queue.Firing    `json:"last_result" doc:"What came of that: fired, missed, overlap, empty or failed."`
-	LastOp    string          `json:"last_operation_id" doc:"The newest operation that it made."`
-	Fired     int64           `json:"fired"`
-	Missed    int64           `json:"missed" doc:"Times without an operation."`
-	CreatedAt stamp           `json:"created_at"`
+	Cron      string        `json:"cron"`
+	TZ        string        `json:"tz"`
+	Jitter    int           `json:"jitter_seconds"`
+	Window    *queue.Window `json:"window"`
+	Rollout   rolloutView   `json:"rollout"`
+	Enabled   bool          `json:"enabled"`
+	NextAt    stamp         `json:"next_at"`
+	LastAt    stamp         `json:"last_at" doc:"When it was due last."`
+	Last      queue.Firing  `json:"last_result" doc:"What came of that: fired, missed, overlap, empty or failed."`
+	LastOp    string        `json:"last_operation_id" doc:"The newest operation that it made."`
+	Fired     int64         `json:"fired"`
+	Missed    int64         `json:"missed" doc:"Times without an operation."`
+	CreatedAt stamp         `json:"created_at"`
 }
 
 type rolloutView struct {

@@ -69,6 +69,6 @@ func (h *handler) shareSites(task tasks.Task, site string, own *os.File) ([]*os.
 
 func closeAll(files []*os.File) {
 	for _, f := range files {
-		f.Close() //nolint:errcheck // a lock that was only read from
+		f.Close() // a lock that was only read from
 	}
 }

@@ -11,7 +11,7 @@ import (
 // serialized in a serialized one, a page builder's JSON with escaped slashes, bytes that are
 // not letters. Its parameter is the site's address.
 const hard = `$escaped = str_replace( '/', '\/', $args[0] );
-	return array( array( 'deep' => array( serialize( array( 'url' => $args[0] . '/größe/🙂' ) ), $args[0] ) ),
+	return array( [ 'deep' => array( serialize( array( 'url' => $args[0] . '/größe/🙂' ) ), $args[0] ) ],
 		'[{"id":"7a","settings":{"link":"' . $escaped . '\/a","html":"<a href=\"' . $escaped . '\">🦊<\/a>"},"elements":[]}]',
 		"See $args[0]/wp-content/uploads/a.jpg 🦊" );`
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -101,23 +102,29 @@ func (h *hostile) databases(ctx context.Context) (string, error) {
 		"CHECKSUM TABLE precious.things, `" + victim + "`.`" + h.victim.prefix() + "users`, `" + victim + "`.`" + h.victim.prefix() + "posts`",
 		"SELECT CONCAT(routine_schema, '.', routine_name), '' FROM information_schema.routines WHERE routine_schema NOT LIKE '" + mallory + "%' AND routine_schema <> 'sys' ORDER BY 1",
 	} {
-		rows, err := h.db.QueryContext(ctx, query)
-		if err != nil {
-			return "", err
-		}
-		for rows.Next() {
-			var name string
-			var value any
-			if err := rows.Scan(&name, &value); err != nil {
-				return "", errors.Join(err, rows.Close())
-			}
-			fmt.Fprintf(&b, "%s %s\n", name, value)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		if err := h.writeRows(ctx, &b, query); err != nil {
 			return "", err
 		}
 	}
 	return b.String(), nil
+}
+
+// writeRows writes the rows of a query of two columns, a line each.
+func (h *hostile) writeRows(ctx context.Context, w io.Writer, query string) error {
+	rows, err := h.db.QueryContext(ctx, query)
+	if err != nil {
+		return fmt.Errorf("asking for what must not change: %w", err)
+	}
+	defer rows.Close() //nolint:errcheck // Err has what went wrong
+	for rows.Next() {
+		var name string
+		var value any
+		if err := rows.Scan(&name, &value); err != nil {
+			return fmt.Errorf("reading what must not change: %w", err)
+		}
+		fmt.Fprintf(w, "%s %s\n", name, value)
+	}
+	return rows.Err()
 }
 
 func (s *e2eSite) prefix() string { return s.result.TablePrefix }

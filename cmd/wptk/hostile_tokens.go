@@ -182,7 +182,7 @@ func raceLogin(x *attack) {
 	for range 50 {
 		v := x.visitor()
 		wg.Go(func() {
-			res, _, err := v.visit(x.ctx, "/", form)
+			res, _, err := v.visit(x.ctx, "/", form) //nolint:bodyclose // visit has read and closed it
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
