@@ -32,7 +32,7 @@ type sseClient struct {
 func (k *kit) stream(base, secret, query, last string) *sseClient {
 	k.t.Helper()
 	ctx, cancel := context.WithCancel(k.t.Context())
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+accountEventsPath+query, nil)
+	req, err := http.NewRequestWithContext(ctx, "GET", base+accountEventsPath+query, nil)
 	must(k.t, err)
 	req.Header.Set("Authorization", "Bearer "+secret)
 	if last != "" {
@@ -58,12 +58,15 @@ func (c *sseClient) next() (e sseEvent, err error) {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 		switch name {
 		case "id":
-			e.id, c.last = value, value
+			e.id = value
 		case "event":
 			e.name = value
 		case "data":
 			e.data = value
-		case "":
+		case "": // only a whole event counts as seen
+			if e.id != "" {
+				c.last = e.id
+			}
 			if e.data != "" {
 				return e, nil
 			}
