@@ -32,7 +32,7 @@ type sseClient struct {
 func (k *kit) stream(base, secret, query, last string) *sseClient {
 	k.t.Helper()
 	ctx, cancel := context.WithCancel(k.t.Context())
-	req, err := http.NewRequestWithContext(ctx, "GET", base+accountEventsPath+query, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+accountEventsPath+query, nil)
 	must(k.t, err)
 	req.Header.Set("Authorization", "Bearer "+secret)
 	if last != "" {
