@@ -459,7 +459,17 @@ func (k kept) restoreLost(addr, id string, _ map[string]string) {
 	if out := k.change(&Restore{BackupID: id}).mustEnd(Failed); out.Error.Code != CodeBackupFailed || !strings.Contains(out.Error.Hint, "checkpoint=false") {
 		k.t.Errorf("%+v", out.Error)
 	}
+	before := k.node.databases(k.t, k.op.Site.Account)
 	k.change(&Restore{BackupID: id, Checkpoint: noCheckpoint}).mustEnd(Succeeded)
+	// Nothing tells any more which database was the site's: it stays.
+	if after := k.node.databases(k.t, k.op.Site.Account); len(after) != len(before)+1 {
+		k.t.Errorf("databases and users %q, before %q", after, before)
+	}
+	for _, name := range before {
+		if name != k.database() && !strings.Contains(name, "@") {
+			must(k.t, k.node.host.DB.DropDatabase(k.t.Context(), name))
+		}
+	}
 	k.mustBeIn(addr, "one", "one")
 }
 
