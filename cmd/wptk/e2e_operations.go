@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/wispanel/wptk/tasks"
 )
@@ -76,6 +79,45 @@ func checkEvents(x *exam) {
 	text := string(raw)
 	x.check(strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") && strings.Contains(text, "event: snapshot") &&
 		strings.Contains(text, "event: done") && strings.Contains(text, `"status":"succeeded"`), "the stream is %.400s", text)
+}
+
+// checkAccountEvents has an op that begins after the stream end in it.
+func checkAccountEvents(x *exam) {
+	if x.err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(x.ctx, 2*time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, x.e2e.stack.apiURL()+apiRoot+"/wordpress/events", nil)
+	if err != nil {
+		x.note(err)
+		return
+	}
+	req.Header.Set("Authorization", "Bearer "+x.e2e.key)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		x.note(err)
+		return
+	}
+	defer res.Body.Close()
+	var event string
+	var took accepted
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, 8<<20) // a snapshot has everything that is open
+	for lines.Scan() && x.err == nil {
+		name, isName := strings.CutPrefix(lines.Text(), "event: ")
+		switch {
+		case isName:
+			event = name
+		case !strings.HasPrefix(lines.Text(), "data: "):
+		case event == "snapshot" && took.OperationID == "":
+			took = x.submit("/inspect", nil)
+		case event == "done" && strings.Contains(lines.Text(), took.OperationID):
+			x.check(strings.Contains(lines.Text(), `"status":"succeeded"`), "the stream ends the op with %.400s", lines.Text())
+			return
+		}
+	}
+	x.fail("the stream ended without the op %q: %v", took.OperationID, lines.Err())
 }
 
 // checkCancel cancels what waits behind something longer; it never happens.
