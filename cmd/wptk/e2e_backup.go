@@ -50,7 +50,7 @@ func checkDownload(x *exam) {
 		return
 	}
 	var stream bytes.Buffer
-	_, err := x.e2e.stack.client.download(x.ctx, "/wordpress/backups/"+x.backup+"/download", &stream)
+	_, err := x.e2e.stack.client.download(x.ctx, x.backup, &stream)
 	x.note(err)
 	files, dump, err := readDownload(&stream, func(name string, content []byte) error {
 		onDisk, err := os.ReadFile(filepath.Join(x.docroot(), name))
@@ -143,7 +143,7 @@ func (x *exam) finalBackup(done tasks.SiteDeleteResult) {
 		return
 	}
 	var stream bytes.Buffer
-	_, err := x.e2e.stack.client.download(x.ctx, "/wordpress/backups/"+done.Archive.Backup+"/download", &stream)
+	_, err := x.e2e.stack.client.download(x.ctx, done.Archive.Backup, &stream)
 	x.note(err)
 	files, dump, err := readDownload(&stream, func(string, []byte) error { return nil })
 	x.note(err)
