@@ -115,7 +115,7 @@ func (h *hostile) writeRows(ctx context.Context, w io.Writer, query string) erro
 	if err != nil {
 		return fmt.Errorf("asking for what must not change: %w", err)
 	}
-	defer rows.Close() //nolint:errcheck // Err has what went wrong
+	defer rows.Close() // Err has what went wrong
 	for rows.Next() {
 		var name string
 		var value any
