@@ -132,8 +132,20 @@ func swapCases() []hostileCase {
 		remove("a deleted site has links to the victim's", `ln -s "$V" "$D/wp-content/victim"; ln -s "$R" "$D/wp-content/root"; ln -s / "$D/slash"`, ""),
 		remove("a deleted site has names that are flags", `cd "$D"; touch -- -rf --no-preserve-root "$(printf 'a\nb')"; mkdir -- '--'`, ""),
 		remove("a deleted site has a directory that cannot be changed", `mkdir "$D/wp-content/fixed"; touch "$D/wp-content/fixed/x"; chmod 0500 "$D/wp-content/fixed"`, ""),
-		remove("a deleted site has a hard link of the victim's", ``, `ln "$V/index.php" "$D/wp-content/linked.php"`),
+		{name: "a deleted site has a hard link of the victim's", attack: hardLinked},
 		remove("a deleted site has the victim's mounted in it", ``, `mkdir "$D/wp-content/mnt"; mount --bind "$V" "$D/wp-content/mnt"`),
 		remove("a deleted site is the victim's by its wp-content", `rm -rf "$D/wp-content"; ln -s "$V/wp-content" "$D/wp-content"`, ""),
 	}
+}
+
+// hardLinked has a link to the victim's file deleted with the site, which the file itself shows
+// by one link less and the time of it; everything else of it has to stay.
+func hardLinked(x *attack) {
+	const look = `{ stat -c '%a %u %g %s %h %Y' "$V/index.php"; cat "$V/index.php"; }`
+	y := x.second(nil)
+	y.asRoot(look + ` > "$M/../linked"; ln "$V/index.php" "$D/wp-content/linked.php"`)
+	y.attemptOn(y.id, http.MethodDelete, "/delete", fields{"keep_backup": false})
+	y.asRoot(`[ ! -e "$D/wp-content/linked.php" ]; ` + look + ` | cmp - "$M/../linked"`)
+	x.note(y.exam.err)
+	x.planted() // what the file was is compared above
 }

@@ -205,7 +205,7 @@ func strangerCases(h *hostile) (all []hostileCase) {
 			path = strings.Replace(template, "{id}", tasks.BackupID(victimOp), 1)
 		}
 		switch template {
-		case "/install", "/installations", "/operations", "/schedules", "/status":
+		case "/install", "/installations", "/operations", "/schedules", "/status", "/events":
 			continue // they name no site; the lists have a case of their own
 		}
 		all = append(all, hostileCase{name: e + " of the victim", short: i%4 == 0, attack: func(x *attack) {
@@ -230,6 +230,8 @@ func (h *hostile) goodBody(template string) string {
 	switch template {
 	case "/clone":
 		body = map[string]any{"source_id": h.victim.id, "target_domain": h.mallory.domain, "target_path": "copy"}
+	case "/push":
+		body = map[string]any{"source_id": h.victim.id, "target_id": h.mallory.id}
 	case "/restore":
 		body["backup_id"] = tasks.BackupID(h.victim.op.OperationID)
 	case "/search-replace":
