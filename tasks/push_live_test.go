@@ -132,7 +132,7 @@ func TestPushBringsWorkOntoTheLiveSiteAndLeavesItsPeople(t *testing.T) {
 
 func TestPushSurvivesADeathAtEveryBoundary(t *testing.T) {
 	t.Parallel()
-	p := newPushing(t, "petra")
+	p := newPushing(t, "pamela")
 	const shares = 3
 	for _, share := range some(shares) {
 		o := p.staging.pushTo(t, p.live.order, Push{})
@@ -149,7 +149,7 @@ func TestPushSurvivesADeathAtEveryBoundary(t *testing.T) {
 			t.Errorf("share %d: %d deaths only", share, r.deaths)
 		}
 	}
-	if got := p.live.node.databases(t, "petra"); len(got) != 4 { // two sites, a user each
+	if got := p.live.node.databases(t, "pamela"); len(got) != 4 { // two sites, a user each
 		t.Errorf("databases and users: %q", got)
 	}
 }

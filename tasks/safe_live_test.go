@@ -120,7 +120,7 @@ func safeOf(t *testing.T, out Outcome) SafeReport {
 // A plugin turns fatal on the new core, in pages only: WordPress itself comes up.
 func TestCoreUpdateThatBreaksPagesIsTakenBackByteForByte(t *testing.T) {
 	t.Parallel()
-	v, _ := newServed(t, "sara", Install{Version: "6.2.6"})
+	v, _ := newServed(t, "selma", Install{Version: "6.2.6"})
 	const plugin = "wp-content/plugins/old/old.php"
 	v.order.put(plugin, `<?php
 /* Plugin Name: Old */

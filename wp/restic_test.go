@@ -38,7 +38,7 @@ func writing(data []byte) func(io.Writer) error {
 
 func TestResticGivesBackWhatItGot(t *testing.T) {
 	t.Parallel()
-	ctx, r, data := t.Context(), newRestic(t, t.TempDir(), 1), noise(8<<20)
+	ctx, r, data := t.Context(), newRestic(t, t.TempDir(), 1), noise(32<<20)
 	if keys, err := r.List(ctx, "alice"); err != nil || keys != nil {
 		t.Errorf("before the first: %v, %v", keys, err)
 	}
@@ -49,7 +49,7 @@ func TestResticGivesBackWhatItGot(t *testing.T) {
 	must(t, err)
 	second, err := r.Save(ctx, keyOf("2"), writing(append(data, "more"...)))
 	must(t, err)
-	if first.Bytes != 8<<20 || second.Added > first.Added/2 {
+	if first.Bytes != 32<<20 || second.Added > first.Added/2 {
 		t.Errorf("first %+v, second %+v", first, second)
 	}
 	read := func(id string) ([]byte, error) {
