@@ -72,7 +72,7 @@ func TestResticGivesBackWhatItGot(t *testing.T) {
 	if _, err := read("bk_00000001"); !errors.Is(err, ErrNoBackup) {
 		t.Errorf("a forgotten one: %v", err)
 	}
-	if got, err := read("bk_00000002"); err != nil || len(got) != 8<<20+4 {
+	if got, err := read("bk_00000002"); err != nil || len(got) != 32<<20+4 {
 		t.Errorf("the other one: %d bytes, %v", len(got), err)
 	}
 }
