@@ -43,7 +43,7 @@ call_user_func(
 			wp_cache_flush();
 
 			$rewrites = ABSPATH . '.htaccess';
-			if ( defined( 'WPTK_TABLE_PREFIX' ) ) { // see engine.php
+			if ( defined( 'WPTK_TABLE_PREFIX' ) ) { // See engine.php.
 				$rewrites = sys_get_temp_dir() . '/rewrites';
 			}
 			$written = '';
