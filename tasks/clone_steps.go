@@ -196,17 +196,18 @@ func (c *cloner) copyTables(ctx context.Context) error {
 		return err
 	}
 	filter := c.filter(from, to, p, source.Name, target.Name)
-	stats, err := c.Host.TransferDatabase(ctx, wp.Tenancy{Site: from, Login: source}, wp.Tenancy{Site: staged, Login: target}, wp.DumpOptions{
+	opt := wp.DumpOptions{
 		Tables: p.tables(c.ask.Select.Tables),
 		Progress: func(bytes int64) {
 			c.Report(min(float64(bytes)/float64(max(p.TableBytes, 1)), 1), "")
 		},
-	}, filter)
+	}
+	// Dumped as the one tenant, read in as the other.
+	stats, err := c.Host.ImportFiltered(ctx, staged, target, filter, func(ctx context.Context, w io.Writer) error {
+		return c.Host.Dump(ctx, from, source, opt, w)
+	})
 	if err != nil {
 		return transferFailure(err)
-	}
-	if !stats.Complete {
-		return errors.New("copying database: the dump ended early")
 	}
 	return c.keepStats(stats)
 }
