@@ -212,6 +212,16 @@ func (c *Courier) work(ctx context.Context, w Webhook, id string) error {
 		if err != nil || d.ID == "" {
 			return errors.Join(answer, err)
 		}
+		if next == "" { // others may have changed it meanwhile: its secret, or whether it wants anything
+			now, _, err := c.readWebhook(ctx, w.ID)
+			if errors.Is(err, ErrNotFound) {
+				return answer
+			}
+			if err != nil {
+				return errors.Join(answer, &ledgerError{err})
+			}
+			w = now
+		}
 		arrived, err := c.attempt(ctx, w, d)
 		if next == id {
 			answer = err

@@ -334,3 +334,28 @@ func TestAccountHasABoundedNumberOfWebhooks(t *testing.T) {
 		t.Errorf("%d", len(list))
 	}
 }
+
+func TestChangedWebhookIsSeenByTheDeliveryBehind(t *testing.T) {
+	t.Parallel()
+	s := registryStore(t)
+	c, first, changed := NewClient(s), make(chan struct{}), make(chan struct{})
+	secrets := make(chan string, 10)
+	r := &receiver{answer: func(w Webhook, _ Delivery) Response {
+		if secrets <- w.Secret; len(secrets) == 1 {
+			close(first)
+			<-changed
+		}
+		return Response{Status: 200}
+	}}
+	w := hook(t, c, "alice", "*")
+	courier(t, s, r, func(config *CourierConfig) { config.PerWebhook = 1 }) // so that one task makes both attempts
+	must[Delivery](t)(c.TestWebhook(t.Context(), w.ID))
+	<-first
+	must[Webhook](t)(c.ChangeWebhook(t.Context(), w.ID, func(w *Webhook) error { w.Secret = "another"; return nil }))
+	must[Delivery](t)(c.TestWebhook(t.Context(), w.ID))
+	close(changed)
+	eventually(t, func() bool { return len(secrets) == 2 })
+	if old, fresh := <-secrets, <-secrets; old != "sealed" || fresh != "another" {
+		t.Errorf("signed with %q, then with %q", old, fresh)
+	}
+}

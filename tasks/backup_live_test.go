@@ -179,7 +179,7 @@ func TestBackupThatIsCutShortLeavesNothingUnlisted(t *testing.T) {
 
 func TestDamagedBackupIsFoundByItsTrial(t *testing.T) {
 	t.Parallel()
-	s := newShopper(t, "bob")
+	s := newShopper(t, "bertha")
 	store, catalog := s.node.keepsBackups(t)
 	made := answerOf[Backup](t, s.then(t, "backup", `{"type":"files"}`).mustEnd(Succeeded))
 	s.node.host.Backups = spoiled{store}

@@ -21,7 +21,7 @@ func (o *order) verified(ignore ...string) ChecksumsResult {
 func TestTamperedFilesOfCoreAndPluginsAreFound(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
-	o := n.order(t, "vera", "sums.test", "public_html", Install{Version: "6.5.5", Plugins: []string{"akismet"}})
+	o := n.order(t, "vesna", "sums.test", "public_html", Install{Version: "6.5.5", Plugins: []string{"akismet"}})
 	o.mustEnd(Succeeded)
 	r := o.verified()
 	i := slices.IndexFunc(r.Plugins, func(p PackageReport) bool { return p.Slug == "akismet" })

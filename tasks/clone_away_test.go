@@ -101,7 +101,7 @@ func TestCloneFromAnotherNodeEndsWithItsBackup(t *testing.T) {
 		must(t, err)
 		call := &errand{asked: []string{"once"}, run: func(op Op) Op { c.answer.ID = op.ID; return c.answer }}
 		n.ops = call
-		o := n.order(t, "olga", "far.test", "public_html", Install{}).then(t, "clone", string(payload))
+		o := n.order(t, "olympia", "far.test", "public_html", Install{}).then(t, "clone", string(payload))
 		asked := time.Now().UTC().Add(-c.asked).Format(time.RFC3339)
 		must(t, o.journal.Append(o.op.ID, Entry{Mark: MarkSet, Key: keyAsked, Value: asked}))
 		out := o.mustEnd(Failed)
@@ -116,7 +116,7 @@ func TestCloneFromAnotherNodeEndsWithItsBackup(t *testing.T) {
 	payload, err := json.Marshal(Clone{Source: ref})
 	must(t, err)
 	n.ops = &errand{}
-	_, err = n.order(t, "olga", "far.test", "public_html", Install{}).then(t, "clone", string(payload)).attempt()
+	_, err = n.order(t, "olympia", "far.test", "public_html", Install{}).then(t, "clone", string(payload)).attempt()
 	var later *LaterError
 	if !errors.As(err, &later) || later.After != parcelFirst {
 		t.Errorf("%v", err)

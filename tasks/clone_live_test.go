@@ -234,8 +234,8 @@ func TestCloneIsTheSameSiteUnderAnotherAddress(t *testing.T) {
 	if out := src.cloneTo(t, "clara", "new-and-longer.test", "public_html/blog", Clone{}).mustEnd(Failed); out.Error.Code != CodeWordPressExists {
 		t.Errorf("%+v", out.Error)
 	}
-	src.mustBeGivenTo(t, "paula")
-	src.mustReachAnotherNode(t, "rosa")
+	src.mustBeGivenTo(t, "pauline")
+	src.mustReachAnotherNode(t, "roxana")
 	src.mustBeAsBefore(t, before)
 }
 
@@ -288,7 +288,7 @@ func TestCloneSurvivesADeathAtEveryBoundary(t *testing.T) {
 		}
 	}
 	// Whatever step it is stopped at, nothing of the copy stays.
-	for i, step := range []string{"verify", "tables"}[:len(some(2))] {
+	for i, step := range []string{"publish", "tables"}[:len(some(2))] {
 		o := src.cloneTo(t, fmt.Sprint("none", i), "copy.test", "public_html", Clone{})
 		o.cancelAt(Entry{Mark: MarkDone, Step: step})
 		o.mustEnd(Cancelled)

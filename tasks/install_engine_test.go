@@ -31,8 +31,12 @@ func (n *node) withEngine(t *testing.T, version string) *node {
 	ended := make(chan error, 1)
 	go func() { ended <- n.host.Engine.Run(ctx) }()
 	t.Cleanup(func() { cancel(); must(t, <-ended) })
-	for deadline := time.Now().Add(2 * time.Minute); !n.host.Engine.Ready(core); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	tick, late := time.NewTicker(20*time.Millisecond), time.After(2*time.Minute)
+	defer tick.Stop()
+	for !n.host.Engine.Ready(core) {
+		select {
+		case <-tick.C:
+		case <-late:
 			t.Fatal("the engine is not prepared")
 		}
 	}

@@ -83,15 +83,12 @@ func (c *chaos) inspect(ctx context.Context, r *round, site *demoSite, before da
 	if site.result, err = r.last.installed(); err != nil {
 		return err
 	}
-	after, err := c.databases(ctx)
-	if err != nil {
-		return err
-	}
-	names, users := added(before.names, after.names), added(before.users, after.users)
-	for what, err := range map[string]error{
-		"database": exactly(names, site.result.DBName), "database user": exactlyOne(users),
-		"directory": onlyDocroot(site),
+	// Soon: a worker that has just started rehearses an installation in a database of its own.
+	for what, check := range map[string]func() error{
+		"database":  func() error { return c.oneDatabase(ctx, before, site.result.DBName) },
+		"directory": func() error { return onlyDocroot(site) },
 	} {
+		err := soon(ctx, check)
 		broke(what, err)
 		r.duplicated = r.duplicated || err != nil
 	}
@@ -108,6 +105,15 @@ func (c *chaos) inspect(ctx context.Context, r *round, site *demoSite, before da
 		broke("inventory", site.listed(ctx, c.stack.client))
 		return nil
 	})
+}
+
+// oneDatabase wants one database more than before, of that name, and one user.
+func (c *chaos) oneDatabase(ctx context.Context, before databases, name string) error {
+	after, err := c.databases(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(exactly(added(before.names, after.names), name), exactlyOne(added(before.users, after.users)))
 }
 
 func problemOf(what string, err error) string {
@@ -171,7 +177,7 @@ func (c *chaos) nothingLeft(op string) error {
 
 // soon gives what is being cleaned up at this moment a little time to be gone.
 func soon(ctx context.Context, check func() error) error {
-	const patience = 2 * time.Second
+	const patience = 30 * time.Second
 	for began := time.Now(); ; {
 		err := check()
 		if err == nil || time.Since(began) > patience {
