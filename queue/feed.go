@@ -63,14 +63,34 @@ type Feed struct {
 	mu   sync.Mutex
 	reel *reel   // what is read next; nil while nobody subscribes
 	at   FeedPos // all up to here has been handed out
-	subs map[string]map[*Subscription]struct{}
+	subs map[Audience]map[*Subscription]struct{}
+}
+
+// Audience is whose changes a subscriber is told of: an account's, or an install's. The
+// zero Audience is told of all.
+type Audience struct{ Account, Site string }
+
+func (a Audience) wants(e *FeedEvent) bool {
+	return (a.Account == "" || a.Account == e.Account) && (a.Site == "" || a.Site == e.Site)
+}
+
+// audiences are all that an event is for.
+func audiences(e *FeedEvent) []Audience {
+	all := []Audience{{}}
+	if e.Account != "" {
+		all = append(all, Audience{Account: e.Account})
+	}
+	if e.Site != "" {
+		all = append(all, Audience{Site: e.Site})
+	}
+	return all
 }
 
 // NewFeed makes a feed; the watcher tells it when to read.
 func NewFeed(s *Store, w *Watcher) *Feed {
 	f := &Feed{
 		Store: s, wake: make(chan struct{}, 1), replays: make(chan struct{}, replaysAtOnce),
-		subs: make(map[string]map[*Subscription]struct{}), open: openList{turn: make(chan struct{}, 1)},
+		subs: make(map[Audience]map[*Subscription]struct{}), open: openList{turn: make(chan struct{}, 1)},
 	}
 	w.Heed(func(Change) { f.rouse() })
 	return f
@@ -139,9 +159,8 @@ func (f *Feed) step(ctx context.Context) (again bool, err error) {
 	}
 	for _, e := range p.events {
 		e.Late = e.Pos.Compare(f.at) <= 0
-		f.hand(e, f.subs[e.Account])
-		if e.Account != "" {
-			f.hand(e, f.subs[""])
+		for _, a := range audiences(e) {
+			f.hand(e, f.subs[a])
 		}
 	}
 	if p.upTo.Compare(f.at) > 0 {
@@ -179,9 +198,9 @@ func (f *Feed) cut(s *Subscription) {
 }
 
 func (f *Feed) remove(s *Subscription) {
-	delete(f.subs[s.account], s)
-	if len(f.subs[s.account]) == 0 {
-		delete(f.subs, s.account)
+	delete(f.subs[s.of], s)
+	if len(f.subs[s.of]) == 0 {
+		delete(f.subs, s.of)
 	}
 	if len(f.subs) == 0 {
 		f.reel = nil
@@ -193,20 +212,20 @@ type Subscription struct {
 	// From is where it begins: every later event arrives. What came before is Replay's.
 	From FeedPos
 
-	feed    *Feed
-	account string
-	onCut   func()
-	ready   chan struct{}
+	feed  *Feed
+	of    Audience
+	onCut func()
+	ready chan struct{}
 
 	// Guarded by the feed's lock.
 	queue []*FeedEvent
 	isCut bool
 }
 
-// Subscribe begins a reading of the changes of an account's ops, "" for all. Close ends
-// it. onCut is called when it is cut off, and must not block; nil is nothing.
-func (f *Feed) Subscribe(ctx context.Context, account string, onCut func()) (*Subscription, error) {
-	s := &Subscription{feed: f, account: account, onCut: onCut, ready: make(chan struct{}, 1)}
+// Subscribe begins a reading of the changes that an audience is told of. Close ends it.
+// onCut is called when it is cut off, and must not block; nil is nothing.
+func (f *Feed) Subscribe(ctx context.Context, of Audience, onCut func()) (*Subscription, error) {
+	s := &Subscription{feed: f, of: of, onCut: onCut, ready: make(chan struct{}, 1)}
 	f.mu.Lock()
 	if f.reel == nil {
 		f.mu.Unlock()
@@ -222,10 +241,10 @@ func (f *Feed) Subscribe(ctx context.Context, account string, onCut func()) (*Su
 	}
 	defer f.mu.Unlock()
 	s.From = f.at
-	if f.subs[account] == nil {
-		f.subs[account] = make(map[*Subscription]struct{})
+	if f.subs[of] == nil {
+		f.subs[of] = make(map[*Subscription]struct{})
 	}
-	f.subs[account][s] = struct{}{}
+	f.subs[of][s] = struct{}{}
 	f.rouse() // something may have changed before anybody looked
 	return s, nil
 }
@@ -288,7 +307,7 @@ func (s *Subscription) Replay(ctx context.Context, from FeedPos, tell func(*Feed
 			return ErrFeedGone
 		}
 		for _, e := range p.events {
-			if e.Pos.Compare(s.From) > 0 || s.account != "" && e.Account != s.account {
+			if e.Pos.Compare(s.From) > 0 || !s.of.wants(e) {
 				continue
 			}
 			if err := tell(e); err != nil {

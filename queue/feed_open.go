@@ -21,10 +21,10 @@ type openList struct {
 	ids   map[string][]string // by account; "" is all
 }
 
-// Open lists the ops of an account ("" for all) that have not ended, the newest first and
-// as they are after the call began; truncated when there are more than 1000.
-func (f *Feed) Open(ctx context.Context, account string) (ops []tasks.Op, truncated bool, err error) {
-	ids, err := f.openIDs(ctx, account)
+// Open lists the ops that an audience is told of and that have not ended, the newest first
+// and as they are after the call began; truncated when there are more than 1000.
+func (f *Feed) Open(ctx context.Context, of Audience) (ops []tasks.Op, truncated bool, err error) {
+	ids, err := f.openOf(ctx, of)
 	if err != nil {
 		return nil, false, err
 	}
@@ -37,6 +37,17 @@ func (f *Feed) Open(ctx context.Context, account string) (ops []tasks.Op, trunca
 		return nil, false, err
 	}
 	return slices.DeleteFunc(ops, func(op tasks.Op) bool { return op.State.Final() }), truncated, nil
+}
+
+func (f *Feed) openOf(ctx context.Context, of Audience) ([]string, error) {
+	if of.Site == "" {
+		return f.openIDs(ctx, of.Account)
+	}
+	ids, err := f.rdb.LRange(ctx, f.names.fifo(of.Site), 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("listing open ops of an install: %w", err)
+	}
+	return ids, nil
 }
 
 // openIDs answers from a reading that began after the call, whoever made it.

@@ -45,7 +45,7 @@ type reader struct {
 
 // connect reads until n more events were seen.
 func (r *reader) connect(ctx context.Context, n int) error {
-	s, err := r.feed.Subscribe(ctx, r.account, nil)
+	s, err := r.feed.Subscribe(ctx, Audience{Account: r.account}, nil)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func TestSubscriberThatTakesNothingIsCutOffAndHoldsUpNobody(t *testing.T) {
 	s := registryStore(t)
 	f, c := feed(t, s), NewClient(s)
 	cut := make(chan struct{})
-	slow := must[*Subscription](t)(f.Subscribe(t.Context(), "alice", func() { close(cut) }))
+	slow := must[*Subscription](t)(f.Subscribe(t.Context(), Audience{Account: "alice"}, func() { close(cut) }))
 	brisk := &reader{feed: f}
 	done := make(chan error, 1)
 	ok(t, brisk.connect(t.Context(), 0))
@@ -180,7 +180,7 @@ func TestReplayOfWhatIsNotKeptIsRefused(t *testing.T) {
 	t.Parallel()
 	s := registryStore(t)
 	f := feed(t, s)
-	early := must[*Subscription](t)(f.Subscribe(t.Context(), "", nil))
+	early := must[*Subscription](t)(f.Subscribe(t.Context(), Audience{}, nil))
 	pipe := s.rdb.Pipeline()
 	for range feedKept + 500 {
 		pipe.Do(t.Context(), "XADD", s.names.feed("07"), "MAXLEN", "~", feedKept, "*", "op", "x", "account", "alice", "seq", "1")
@@ -188,7 +188,7 @@ func TestReplayOfWhatIsNotKeptIsRefused(t *testing.T) {
 	_, err := pipe.Exec(t.Context())
 	ok(t, err)
 	eventually(t, func() bool { _, _, err := early.Take(); return errors.Is(err, ErrCutOff) })
-	late := must[*Subscription](t)(f.Subscribe(t.Context(), "", nil))
+	late := must[*Subscription](t)(f.Subscribe(t.Context(), Audience{}, nil))
 	defer late.Close()
 	none := func(*FeedEvent) error { return nil }
 	wantErr(t, late.Replay(t.Context(), early.From, none), ErrFeedGone)
@@ -196,7 +196,7 @@ func TestReplayOfWhatIsNotKeptIsRefused(t *testing.T) {
 	ok(t, late.Replay(t.Context(), late.From, none))
 }
 
-func TestSnapshotHasWhatIsOpenOfTheAccount(t *testing.T) {
+func TestSnapshotHasWhatIsOpenOfItsAudience(t *testing.T) {
 	t.Parallel()
 	s := registryStore(t)
 	f, c := feed(t, s), NewClient(s)
@@ -205,10 +205,13 @@ func TestSnapshotHasWhatIsOpenOfTheAccount(t *testing.T) {
 		submit(t, c, op)
 	}
 	must[tasks.Op](t)(c.Cancel(t.Context(), ended.ID))
-	for account, want := range map[string]int{"alice": 1, "bob": 1, "": 2, "nobody": 0} {
-		ops, truncated, err := f.Open(t.Context(), account)
+	for of, want := range map[Audience]int{
+		{Account: "alice"}: 1, {Account: "bob"}: 1, {}: 2, {Account: "nobody"}: 0,
+		{Site: mine.Site.ID}: 1, {Site: ended.Site.ID}: 0,
+	} {
+		ops, truncated, err := f.Open(t.Context(), of)
 		if ok(t, err); len(ops) != want || truncated {
-			t.Errorf("%q has %d open ops", account, len(ops))
+			t.Errorf("%+v has %d open ops", of, len(ops))
 		}
 	}
 }

@@ -4,27 +4,49 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
+
+	"github.com/gorilla/mux"
 
 	"github.com/wispanel/wptk/queue"
 	"github.com/wispanel/wptk/tasks"
 )
 
-// accountStream is one stream of all changes of an account's ops.
-type accountStream struct {
+// feedStream is one stream of all changes of the ops of an account or an install.
+type feedStream struct {
 	sse
-	s       *server
-	r       *http.Request
-	account string // "" is all
-	sub     *queue.Subscription
-	last    queue.FeedPos    // what the client would resume from
-	shown   map[string]int64 // seq of the ops in the snapshot: older changes are in it
+	s     *server
+	r     *http.Request
+	of    queue.Audience
+	sub   *queue.Subscription
+	last  queue.FeedPos    // what the client would resume from
+	shown map[string]int64 // seq of the ops in the snapshot: older changes are in it
 }
 
 // accountEvents answers GET …/events: a snapshot of what is open (unless resumed), and
 // every change after it.
 func (s *server) accountEvents(w http.ResponseWriter, r *http.Request) {
-	account, from, err := accountAsked(r)
+	of, err := accountAsked(r)
+	if err != nil {
+		writeProblem(w, r, err)
+		return
+	}
+	s.follow(w, r, of)
+}
+
+// siteEvents answers GET …/installations/{id}/events: the same of one install.
+func (s *server) siteEvents(w http.ResponseWriter, r *http.Request) {
+	of, err := s.siteAsked(r)
+	if err != nil {
+		writeProblem(w, r, err)
+		return
+	}
+	s.follow(w, r, of)
+}
+
+func (s *server) follow(w http.ResponseWriter, r *http.Request, of queue.Audience) {
+	from, err := behind(r)
 	if err != nil {
 		writeProblem(w, r, err)
 		return
@@ -35,8 +57,8 @@ func (s *server) accountEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer leave()
-	st := &accountStream{s: s, r: r, account: account, sse: newSSE(w)}
-	if st.sub, err = s.Feed.Subscribe(r.Context(), account, st.cutOff); err != nil {
+	st := &feedStream{s: s, r: r, of: of, sse: newSSE(w)}
+	if st.sub, err = s.Feed.Subscribe(r.Context(), of, st.cutOff); err != nil {
 		writeProblem(w, r, err)
 		return
 	}
@@ -46,32 +68,54 @@ func (s *server) accountEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// accountAsked reads whose changes are wanted, and behind which; nil is from now on.
-func accountAsked(r *http.Request) (account string, from *queue.FeedPos, err error) {
-	account = scopeOf(r.Context())
+// accountAsked reads whose changes are wanted.
+func accountAsked(r *http.Request) (queue.Audience, error) {
+	account := scopeOf(r.Context())
 	for name, values := range r.URL.Query() {
 		if name != "account" || len(values) != 1 || len(values[0]) > 64 {
-			return "", nil, invalid(tasks.Problem{Field: "query." + name, Reason: "only one account can be asked for, and nothing else"})
+			return queue.Audience{}, invalid(tasks.Problem{Field: "query." + name, Reason: "only one account can be asked for, and nothing else"})
 		}
 		if values[0] != "" && !sees(r.Context(), values[0]) {
-			return "", nil, newProblem("FORBIDDEN", "Only an admin is told of other accounts")
+			return queue.Audience{}, newProblem("FORBIDDEN", "Only an admin is told of other accounts")
 		}
 		if values[0] != "" {
 			account = values[0]
 		}
 	}
+	return queue.Audience{Account: account}, nil
+}
+
+// siteAsked reads the install whose changes are wanted. One that is about to be made has
+// no record yet, and one that was found on disk may have no op.
+func (s *server) siteAsked(r *http.Request) (queue.Audience, error) {
+	id := mux.Vars(r)["id"]
+	for name := range r.URL.Query() {
+		return queue.Audience{}, invalid(tasks.Problem{Field: "query." + name, Reason: "unknown query parameter"})
+	}
+	if !strings.HasPrefix(id, "wp_") {
+		return queue.Audience{}, queue.ErrNotFound
+	}
+	_, err := s.find(r.Context(), id)
+	if errors.Is(err, queue.ErrNotFound) {
+		_, err = s.seen(r.Context(), id)
+	}
+	return queue.Audience{Site: id}, err
+}
+
+// behind reads from where a stream is resumed; nil is from now on.
+func behind(r *http.Request) (*queue.FeedPos, error) {
 	id := r.Header.Get("Last-Event-ID")
 	if id == "" {
-		return account, nil, nil
+		return nil, nil
 	}
 	pos, err := queue.ParseFeedPos(id)
 	if err != nil {
-		return "", nil, invalid(tasks.Problem{Field: "Last-Event-ID", Reason: "must be the id of an event"})
+		return nil, invalid(tasks.Problem{Field: "Last-Event-ID", Reason: "must be the id of an event"})
 	}
-	return account, &pos, nil
+	return &pos, nil
 }
 
-func (st *accountStream) run(from *queue.FeedPos) error {
+func (st *feedStream) run(from *queue.FeedPos) error {
 	ctx, cancel := st.s.untilClosing(st.r.Context(), streamFor)
 	defer cancel()
 	if err := st.begin(ctx, from); err != nil {
@@ -104,7 +148,7 @@ func (st *accountStream) run(from *queue.FeedPos) error {
 }
 
 // begin brings the client up to where the subscription starts.
-func (st *accountStream) begin(ctx context.Context, from *queue.FeedPos) error {
+func (st *feedStream) begin(ctx context.Context, from *queue.FeedPos) error {
 	if from == nil {
 		return st.snapshot(ctx)
 	}
@@ -122,17 +166,17 @@ func (st *accountStream) begin(ctx context.Context, from *queue.FeedPos) error {
 	return st.snapshot(ctx)
 }
 
-type accountSnapshot struct {
+type feedSnapshot struct {
 	Operations []operation `json:"operations"`
 	Truncated  bool        `json:"truncated"`
 }
 
-func (st *accountStream) snapshot(ctx context.Context) error {
-	ops, truncated, err := st.s.Feed.Open(ctx, st.account)
+func (st *feedStream) snapshot(ctx context.Context) error {
+	ops, truncated, err := st.s.Feed.Open(ctx, st.of)
 	if err != nil {
 		return err
 	}
-	shot, now := accountSnapshot{Operations: make([]operation, len(ops)), Truncated: truncated}, time.Now()
+	shot, now := feedSnapshot{Operations: make([]operation, len(ops)), Truncated: truncated}, time.Now()
 	st.shown = make(map[string]int64, len(ops))
 	for i, op := range ops {
 		shot.Operations[i] = st.s.view(ctx, op, now)
@@ -143,7 +187,7 @@ func (st *accountStream) snapshot(ctx context.Context) error {
 }
 
 // tell sends events, except for those that the client has.
-func (st *accountStream) tell(events []*queue.FeedEvent) error {
+func (st *feedStream) tell(events []*queue.FeedEvent) error {
 	var text []byte
 	for _, e := range events {
 		if !e.Late {
@@ -165,7 +209,7 @@ func (st *accountStream) tell(events []*queue.FeedEvent) error {
 
 // beat tells a client for whom nothing happens from where to resume, lest its place
 // grows too old while others are busy. An event without data is none to a client.
-func (st *accountStream) beat(at queue.FeedPos) error {
+func (st *feedStream) beat(at queue.FeedPos) error {
 	if at.Compare(st.last) <= 0 {
 		return st.write(stillHere)
 	}

@@ -31,8 +31,13 @@ type sseClient struct {
 
 func (k *kit) stream(base, secret, query, last string) *sseClient {
 	k.t.Helper()
+	return k.streamOf(base+accountEventsPath+query, secret, last)
+}
+
+func (k *kit) streamOf(url, secret, last string) *sseClient {
+	k.t.Helper()
 	ctx, cancel := context.WithCancel(k.t.Context())
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+accountEventsPath+query, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	must(k.t, err)
 	req.Header.Set("Authorization", "Bearer "+secret)
 	if last != "" {
@@ -84,12 +89,16 @@ func (c *sseClient) must(name string) sseEvent {
 	return e
 }
 
-// begun records an op, as a request would.
+// begun records an op on an install of its own, as a request would.
 func (k *kit) begun(account string) string {
 	k.t.Helper()
+	return k.begunOn(account, tasks.SiteID("n1", account, tasks.NewOpID("n1"), ""))
+}
+
+func (k *kit) begunOn(account, site string) string {
+	k.t.Helper()
 	op := tasks.Op{ID: tasks.NewOpID("n1"), Kind: "site.inspect", Class: tasks.Interactive, KeyID: "k", Payload: []byte(`{}`),
-		Site: tasks.SiteRef{Node: "n1", Account: account, Domain: account + ".example", Path: "public_html"}}
-	op.Site.ID = tasks.SiteID("n1", account, op.ID, "")
+		Site: tasks.SiteRef{ID: site, Node: "n1", Account: account, Domain: account + ".example", Path: "public_html"}}
 	_, err := k.client.Submit(k.t.Context(), queue.Submission{Op: op})
 	must(k.t, err)
 	return op.ID
@@ -163,6 +172,38 @@ func TestAccountStreamResumesOnEitherProcessWithoutGapOrRepeat(t *testing.T) {
 		}
 	}
 	<-made
+}
+
+func TestInstallStreamTellsOfAllOpsOfOneInstallAndResumes(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	site := tasks.SiteID("n1", "alice", "new.example", "public_html") // of which there is an op, but no record yet
+	url := k.api.URL + apiBase + "/wordpress/installations/" + site + "/events"
+	first := k.begunOn("alice", site)
+	stream := k.streamOf(url, k.alice, "")
+	if e := stream.must("snapshot"); !strings.Contains(e.data, first) {
+		t.Errorf("snapshot %s", e.data)
+	}
+	k.cancelled(k.begun("alice"))
+	k.cancelled(first)
+	if e := stream.must("done"); !strings.Contains(e.data, first) || !strings.Contains(e.data, site) {
+		t.Errorf("the end of %s is told as %s", first, e.data)
+	}
+	stream.close()
+	second := k.begunOn("alice", site)
+	k.cancelled(k.begun("alice"))
+	k.cancelled(second)
+	again := k.streamOf(url, k.alice, stream.last)
+	for _, name := range []string{"progress", "done"} {
+		if e := again.must(name); !strings.Contains(e.data, second) {
+			t.Errorf("%s of %s is told as %s", name, second, e.data)
+		}
+	}
+	known := k.putSite("alice", "blog.com", "public_html") // no op was ever on it
+	k.streamOf(k.api.URL+apiBase+"/wordpress/installations/"+known.ID+"/events", k.alice, "").must("snapshot")
+	k.call(k.bob, "GET", apiBase+"/wordpress/installations/"+site+"/events", "").mustBeRefused(t, "another account's", 404, "NOT_FOUND")
+	k.call(k.alice, "GET", apiBase+"/wordpress/installations/"+first+"/events", "").mustBeRefused(t, "an operation", 404, "NOT_FOUND")
+	k.call(k.alice, "GET", apiBase+"/wordpress/installations/"+site+"/events?x=1", "").mustBeRefused(t, "an unknown query", 400, "VALIDATION_ERROR")
 }
 
 func TestAccountStreamFromNowhereIsResetToASnapshot(t *testing.T) {

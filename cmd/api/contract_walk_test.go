@@ -18,7 +18,7 @@ import (
 // published is every endpoint of the API page and of the contract that goes with it.
 var published = []string{
 	"POST /install", "GET /install/{id}/progress", "GET /installations", "GET /installation", "GET /status",
-	"GET /operations", "GET /operations/{id}", "POST /operations/{id}/cancel", "POST /operations/{id}/retry", "GET /operations/{id}/log", "GET /operations/{id}/events", "GET /events",
+	"GET /operations", "GET /operations/{id}", "POST /operations/{id}/cancel", "POST /operations/{id}/retry", "GET /operations/{id}/log", "GET /operations/{id}/events", "GET /events", "GET /installations/{id}/events",
 	"POST /clone", "POST /core/update", "POST /reinstall-core", "POST /maintenance", "POST /search-replace", "DELETE /delete",
 	"POST /admin/create", "POST /auto-login", "POST /password/reset",
 	"GET /plugins", "POST /plugins/install", "POST /plugins/activate", "POST /plugins/deactivate", "POST /plugins/update", "POST /plugins/delete",
@@ -114,6 +114,8 @@ func (k *kit) walk(site queue.Site, op string) (all []walked) {
 				id = keys.Keys[0].ID
 			case strings.Contains(template, "/backups/{id}"):
 				w.site, id = true, tasks.BackupID(op)
+			case strings.Contains(template, "/installations/{id}"):
+				w.site, id = true, site.ID
 			case strings.Contains(template, "{id}"):
 				w.site = true
 			}

@@ -46,3 +46,12 @@ type accountEventsInput struct {
 func describeAccountEvents(context.Context, *accountEventsInput) (*eventsAnswer, error) {
 	return nil, errDescribed
 }
+
+type siteEventsInput struct {
+	ID   string `path:"id" doc:"An install's id, which may be about to be made."`
+	Last string `header:"Last-Event-ID" doc:"Resume behind this event."`
+}
+
+func describeSiteEvents(context.Context, *siteEventsInput) (*eventsAnswer, error) {
+	return nil, errDescribed
+}

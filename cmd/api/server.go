@@ -89,6 +89,9 @@ func (s *server) routes(router *mux.Router) {
 	add(described, get, wp+"/events", describeAccountEvents, "Stream of all changes of an account's operations",
 		"Server-Sent Events: a snapshot of the open operations, then progress and done of each. Last-Event-ID resumes without a gap and without a repeat; reset and a new snapshot when it is too old.")
 	router.Path(wp + "/events").Methods(get).HandlerFunc(s.accountEvents)
+	add(described, get, wp+"/installations/{id}/events", describeSiteEvents, "Stream of all changes of an install's operations",
+		"As GET /wordpress/events, of one install: also of what is asked of it later.")
+	router.Path(wp + "/installations/{id}/events").Methods(get).HandlerFunc(s.siteEvents)
 
 	add(api, post, wp+"/schedules", s.createSchedule, "Ask for something again and again", "Every time it is due is an operation on many installs, also for a single one.")
 	add(api, get, wp+"/schedules", s.listSchedules, "List schedules", "")

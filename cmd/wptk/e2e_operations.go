@@ -82,13 +82,17 @@ func checkEvents(x *exam) {
 }
 
 // checkAccountEvents has an op that begins after the stream end in it.
-func checkAccountEvents(x *exam) {
+func checkAccountEvents(x *exam) { x.endsIn("/events") }
+
+func checkSiteEvents(x *exam) { x.endsIn("/installations/" + x.id + "/events") }
+
+func (x *exam) endsIn(stream string) {
 	if x.err != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(x.ctx, 2*time.Minute)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, x.e2e.stack.apiURL()+apiRoot+"/wordpress/events", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, x.e2e.stack.apiURL()+apiRoot+"/wordpress"+stream, nil)
 	if err != nil {
 		x.note(err)
 		return

@@ -30,6 +30,7 @@ var e2eRows = []e2eRow{
 	{name: "GET /operations/{id}/log", check: checkLog},
 	{name: "GET /operations/{id}/events", check: checkEvents},
 	{name: "GET /events", check: checkAccountEvents},
+	{name: "GET /installations/{id}/events", check: checkSiteEvents},
 	{name: "POST /operations/{id}/cancel", check: checkCancel},
 	{name: "POST /operations/{id}/retry", check: checkRetry},
 	{name: "GET /operations/{id}/children", check: checkChildren},

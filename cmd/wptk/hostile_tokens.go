@@ -204,6 +204,9 @@ func strangerCases(h *hostile) (all []hostileCase) {
 		if strings.Contains(template, "/backups/{id}") {
 			path = strings.Replace(template, "{id}", tasks.BackupID(victimOp), 1)
 		}
+		if strings.Contains(template, "/installations/{id}") {
+			path = strings.Replace(template, "{id}", h.victim.id, 1)
+		}
 		switch template {
 		case "/install", "/installations", "/operations", "/schedules", "/status", "/events":
 			continue // they name no site; the lists have a case of their own
