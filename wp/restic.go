@@ -33,6 +33,7 @@ type ResticConfig struct {
 	Key      []byte
 	StateDir string   // private: which repositories are there, and restic's cache
 	Env      []string // credentials of the store, as NAME=value
+	SSH      ResticSSH
 	Log      *slog.Logger
 }
 
@@ -43,6 +44,7 @@ type Restic struct {
 	nice    []string // what it is started by
 	cfg     ResticConfig
 	local   bool
+	sftp    string // the command that reaches the store, if it is one of those
 
 	making sync.Mutex // held while a repository is made
 
@@ -111,7 +113,12 @@ func (r *Restic) checkURL() error {
 			return errors.New("reading backup address: it has a password in it, which every user of the node could read; use the environment file")
 		}
 	}
-	return nil
+	if kind != "sftp" {
+		return nil
+	}
+	var err error
+	r.sftp, err = r.cfg.SSH.command(r.cfg.URL)
+	return err
 }
 
 func (r *Restic) marks() string { return filepath.Join(r.cfg.StateDir, "repositories") }
@@ -198,8 +205,11 @@ func (r *Restic) Load(ctx context.Context, account, id string) (io.ReadCloser, e
 	if !accountPattern.MatchString(account) || !backupPattern.MatchString(id) {
 		return nil, ErrNoBackup
 	}
-	if known, err := r.known(ctx, account); err != nil || !known {
-		return nil, errors.Join(err, ErrNoBackup)
+	switch known, err := r.known(ctx, account); {
+	case err != nil:
+		return nil, err
+	case !known:
+		return nil, ErrNoBackup
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	out, w := io.Pipe()

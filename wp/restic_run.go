@@ -51,6 +51,9 @@ func (r *Restic) run(ctx context.Context, c resticRun) error {
 	}
 	command := append(slices.Clone(r.nice), r.program, "--repo="+r.repository(c.account),
 		fmt.Sprintf("--password-file=/proc/self/fd/%d", 3+len(hooks.Keep)), cache, "--cleanup-cache")
+	if r.sftp != "" {
+		command = append(command, "--option=sftp.command="+r.sftp)
+	}
 	command = append(command, c.args...)
 	stderr := proc.Capped(maxStderr)
 	exit, err := proc.Run(ctx, proc.Spec{
@@ -104,6 +107,9 @@ func (r *Restic) passwordFile(account string) (*os.File, error) {
 	return f, nil
 }
 
+// noRepositoryStatus is how restic ends since 0.17 when there is no repository.
+const noRepositoryStatus = 10
+
 // resticError gives a failure its class. What restic says may have addresses of the
 // operator's: it is for the log.
 func resticError(command string, code int, stderr []byte) error {
@@ -121,8 +127,10 @@ func resticError(command string, code int, stderr []byte) error {
 		class = ErrNoBackup
 	case has("wrong password", "no key found"):
 		class = ErrBackupKey
-	case has("is there a repository at the following location", "unable to open config file", "repository does not exist"):
-		class = errNoRepository
+	case code == noRepositoryStatus, has("unable to open config file") && has("does not exist", "doesn't exist", "not found", "no such file"):
+		class = errNoRepository // every other reason not to open it is none for making one
+	case has("host key verification failed"):
+		class = fmt.Errorf("%w: the store's host key is not the known one", ErrBackupStore)
 	}
 	return fmt.Errorf("restic %s ended with status %d: %w: %s", command, code, class, firstError(string(bytes.TrimSpace(stderr))))
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -110,7 +111,7 @@ func TestResticKeepsPasswordAndLabelOutOfArguments(t *testing.T) {
 	var seen string
 	hooks := RunHooks{Started: func(rec proc.Record) error { return nil }}
 	_, err = r.Save(WithRun(t.Context(), hooks), keyOf("1"), func(w io.Writer) error {
-		seen = argumentsOf(t, "restic")
+		seen = argumentsOf(t, "restic", r.repository("alice"))
 		return writing([]byte("x"))(w)
 	})
 	must(t, err)
@@ -119,8 +120,8 @@ func TestResticKeepsPasswordAndLabelOutOfArguments(t *testing.T) {
 	}
 }
 
-// argumentsOf waits until a child of ours runs the program, and reads its arguments.
-func argumentsOf(t *testing.T, program string) string {
+// argumentsOf waits until the program runs with a repository, and reads its arguments.
+func argumentsOf(t *testing.T, program, repository string) string {
 	t.Helper()
 	for t.Context().Err() == nil {
 		files, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -128,7 +129,7 @@ func argumentsOf(t *testing.T, program string) string {
 		for _, file := range files {
 			line, err := os.ReadFile(file)
 			args := strings.Split(string(line), "\x00")
-			if err == nil && filepath.Base(args[0]) == program && strings.Contains(string(line), t.Name()) {
+			if err == nil && filepath.Base(args[0]) == program && slices.Contains(args, "--repo="+repository) {
 				return strings.Join(args, " ")
 			}
 		}
@@ -176,10 +177,14 @@ func TestResticConfigThatCannotWorkIsRefused(t *testing.T) {
 func TestResticErrorsHaveTheirClass(t *testing.T) {
 	t.Parallel()
 	for said, class := range map[string]error{
-		"Fatal: unable to save snapshot: write /x: no space left on device":                          syscall.ENOSPC,
-		"Fatal: unable to create lock in backend: repository is already locked exclusively by PID 1": ErrBackupBusy,
-		"Fatal: wrong password or no key found":                                                      ErrBackupKey,
-		"Fatal: dial tcp: connection refused":                                                        ErrBackupStore,
+		"Fatal: unable to save snapshot: write /x: no space left on device":                                               syscall.ENOSPC,
+		"Fatal: unable to create lock in backend: repository is already locked exclusively by PID 1":                      ErrBackupBusy,
+		"Fatal: wrong password or no key found":                                                                           ErrBackupKey,
+		"Fatal: dial tcp: connection refused":                                                                             ErrBackupStore,
+		"Fatal: unable to open config file: Stat: Access Denied.\nIs there a repository at the following location?\ns3:x": ErrBackupStore,
+		"Fatal: unable to open config file: Lstat: file does not exist\nIs there a repository at":                         errNoRepository,
+		"Fatal: unable to open config file: Stat: The specified key does not exist.":                                      errNoRepository,
+		"Host key verification failed.\nFatal: unable to open repository at sftp:x: EOF":                                  ErrBackupStore,
 	} {
 		if err := resticError("backup", 1, []byte(said)); !errors.Is(err, class) {
 			t.Errorf("%s: %v", said, err)

@@ -43,7 +43,8 @@ func openBackups(cfg *Config, s *state, log *slog.Logger) (*wp.Restic, error) {
 		return nil, fmt.Errorf("--backup-env-file: %w", err)
 	}
 	store, err := wp.NewRestic(wp.ResticConfig{
-		Program: cfg.Restic, URL: cfg.Backups, Key: []byte(key), StateDir: s.backupsDir(), Env: env, Log: log})
+		Program: cfg.Restic, URL: cfg.Backups, Key: []byte(key), StateDir: s.backupsDir(), Env: env, Log: log,
+		SSH: wp.ResticSSH{Key: cfg.BackupSSHKey, KnownHosts: cfg.BackupSSHHosts}})
 	if err != nil {
 		return nil, fmt.Errorf("--backups: %w", err)
 	}

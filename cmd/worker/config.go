@@ -44,6 +44,8 @@ type Config struct {
 	Backups        string `help:"Where backups are kept: an absolute directory, or s3:…, sftp:…, rest:… as restic has them, with a repository for each account below. Empty: the node keeps none." placeholder:"URL"`
 	BackupKeyFile  string `help:"File with the key of the fleet's backups, 32 characters or more. Without it no backup can ever be read again: keep a copy elsewhere." placeholder:"FILE"`
 	BackupEnvFile  string `help:"File with the credentials of the store, as NAME=value lines (AWS_ACCESS_KEY_ID …)." placeholder:"FILE"`
+	BackupSSHKey   string `help:"File with the private key for sftp:…; what ssh has for the worker's user when empty." placeholder:"FILE"`
+	BackupSSHHosts string `name:"backup-known-hosts" help:"File with the host keys for sftp:…, in the form of known_hosts; a host that is not in it is refused." placeholder:"FILE"`
 	Restic         string `help:"restic binary; looked for when empty." placeholder:"FILE"`
 	BackupKeepDays int    `help:"Days that a backup is kept which does not say so itself; 0 is for ever, unless --backup-keep-last says otherwise." default:"30"`
 	BackupKeepLast int    `help:"So many newest backups of each install are kept anyway." default:"3"`
