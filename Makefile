@@ -93,6 +93,10 @@ hostile: setup build ## Attack a real stack as an enemy among the customers woul
 chaos-install: setup build ## kill -9 the worker in the middle of ten real installs
 	$(BIN)/wptk chaos install --rounds 10
 
+.PHONY: packages
+packages: ## Make deb and rpm packages in bin/packages (VERSION=1.2.3, ARCH=arm64 for others than this machine's)
+	deploy/packages/build.sh $(BIN)/packages
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf $(BIN)

@@ -43,7 +43,8 @@ type Node struct {
 
 	running  atomic.Int64 // ops being run right now
 	draining atomic.Bool
-	scanned  atomic.Int64 // when the last whole scan began, Unix ms by our clock; 0 = never
+	turned   atomic.Pointer[time.Time] // when Run last came round
+	scanned  atomic.Int64              // when the last whole scan began, Unix ms by our clock; 0 = never
 
 	counts statusCounts
 
@@ -84,6 +85,16 @@ func (n *Node) Draining() bool { return n.draining.Load() }
 // Running is how many ops the node runs right now.
 func (n *Node) Running() int64 { return n.running.Load() }
 
+// aliveFor is several rounds of Run, each of which takes two beatEvery at most.
+const aliveFor = 6 * beatEvery
+
+// Alive reports whether Run comes round, whether or not Redis takes what it says. A
+// process where it does not hangs as a whole.
+func (n *Node) Alive() bool {
+	turned := n.turned.Load()
+	return turned == nil || time.Since(*turned) < aliveFor
+}
+
 // Run keeps the node in the registry until ctx ends. A heartbeat that fails is
 // logged, counted and tried again: without Redis there is nothing to be lost to.
 func (n *Node) Run(ctx context.Context) error {
@@ -91,6 +102,8 @@ func (n *Node) Run(ctx context.Context) error {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	for {
+		now := time.Now()
+		n.turned.Store(&now)
 		if err := n.beat(ctx, &registered); err != nil && ctx.Err() == nil {
 			n.survived("heartbeat", "heartbeat failed", err, "node", n.config.ID)
 		}

@@ -100,6 +100,21 @@ func TestRunBeatsUntilItsContextEnds(t *testing.T) {
 	ok(t, <-ended)
 }
 
+func TestNodeWhoseHeartbeatHangsIsNotAlive(t *testing.T) {
+	t.Parallel()
+	n := NewNode(new(Store), NodeConfig{ID: "web-1"})
+	if !n.Alive() {
+		t.Error("dead before it began")
+	}
+	for silent, want := range map[time.Duration]bool{0: true, aliveFor - time.Second: true, aliveFor: false} {
+		turned := time.Now().Add(-silent)
+		n.turned.Store(&turned)
+		if n.Alive() != want {
+			t.Errorf("silent for %v: alive %v", silent, !want)
+		}
+	}
+}
+
 func TestRequestScanRingsTheNodeOrAll(t *testing.T) {
 	t.Parallel()
 	s := registryStore(t)

@@ -88,6 +88,7 @@ func listenAndServe(ctx context.Context, log *slog.Logger, cfg *settings, handle
 		return fmt.Errorf("listening on %s (--listen): %w", cfg.Listen, err)
 	}
 	log.Info("serving the API", "addr", listener.Addr().String(), "tls", secure != nil)
+	boot.Ready(log)
 	if secure != nil {
 		listener = tls.NewListener(listener, secure)
 	}

@@ -112,6 +112,7 @@ func (w *worker) serve(ctx context.Context, info wp.Info, h *handler) error {
 	w.log.Info("serving", "php", info.PHP, "wp_cli", info.WPCLI, "packages", w.cfg.Packages)
 	return boot.Together(ctx,
 		w.node.Run,
+		w.watchdog,
 		inv.run,
 		inv.inspector.run,
 		(&archives{dir: w.host.Archives, log: w.log}).run,
@@ -141,6 +142,13 @@ func (w *worker) inventory(info wp.Info, h *handler) *inventory {
 		return w.host.Examine(wp.WithRun(ctx, wp.RunHooks{Started: started.started}), inv.memory.addressed(site))
 	}
 	return inv
+}
+
+// watchdog says that the node works as soon as it takes work, and then that it lives. A
+// Redis or MariaDB that is away is no reason to restart a worker: it waits for them.
+func (w *worker) watchdog(ctx context.Context) error {
+	boot.Ready(w.log)
+	return boot.Watchdog(ctx, w.log, w.node.Alive)
 }
 
 // healthy says what keeps the node from working.

@@ -19,6 +19,7 @@ type commands struct {
 	Config   kong.ConfigFlag `help:"YAML file with settings; flags and environment win over it." placeholder:"FILE"`
 	LogLevel slog.Level      `help:"Least severe level that is logged on standard error." default:"warn"`
 	JSON     bool            `name:"json" help:"One JSON line per answer and event, for programs." env:"-"`
+	Man      boot.ManFlag    `hidden:"" env:"-" help:"Print the manual page and exit."`
 	access
 
 	Install    installCmd    `cmd:"" help:"Install WordPress on a domain."`
@@ -37,6 +38,8 @@ type commands struct {
 	Hostile    hostileCmd    `cmd:"" help:"Attack a real stack as an enemy among the customers would, and see that all holds."`
 	E2E        e2eSuites     `cmd:"" name:"e2e" help:"Everything the API offers, on real sites."`
 	Demo       demoCmd       `cmd:"" help:"The whole toolkit on this machine: two nodes, two real sites."`
+	Completion completionCmd `cmd:"" help:"Print a script that completes commands and flags in a shell."`
+	Complete   completeCmd   `cmd:"" hidden:"" help:"Print what the last word may become."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 

@@ -27,7 +27,10 @@ type Base struct {
 	Config    kong.ConfigFlag  `help:"YAML file with settings; flags and environment win over it." placeholder:"FILE"`
 	LogLevel  slog.Level       `help:"Least severe level that is logged: debug, info, warn, error." default:"info"`
 	LogFormat string           `help:"How log lines are written." enum:"json,text" default:"json"`
-	Version   kong.VersionFlag `help:"Print the version and exit."`
+	Version   kong.VersionFlag `help:"Print the version and exit." env:"-"`
+
+	Man     ManFlag     `hidden:"" env:"-" help:"Print the manual page and exit."`
+	Example ExampleFlag `help:"Print a settings file with every setting, commented out, and exit." env:"-"`
 
 	CPUProfile string `name:"cpu-profile" hidden:"" help:"File for a CPU profile of the whole run."`
 }
@@ -51,6 +54,7 @@ func Main(name, about string, cfg Settings, run func(context.Context, *slog.Logg
 	log := NewLogger(os.Stderr, cfg)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, func() { tell(log, stopping) })
 	profiled, err := profileCPU(cfg.base().CPUProfile)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
