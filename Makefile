@@ -33,7 +33,7 @@ demo: setup ## Private Redis and MariaDB, one API, two nodes: install two real s
 	@$(GO) run ./cmd/wptk demo
 
 .PHONY: test
-test: setup-web ## Run every test on real Redis, MariaDB, PHP, WP-CLI, WordPress, Apache and nginx
+test: setup-web build ## Run every test on real Redis, MariaDB, PHP, WP-CLI, WordPress, Apache and nginx
 	$(GO) test $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: test-all
