@@ -19,8 +19,11 @@ func DatabaseName(account, requested string) string {
 	}
 	sum := sha256.Sum256([]byte(account + "\x00" + requested))
 	tail := base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").EncodeToString(sum[:5])
-	return namePart(account, 10, "a") + "_" + namePart(requested, 11, "db") + "_" + tail
+	return databasePrefix(account) + namePart(requested, 11, "db") + "_" + tail
 }
+
+// databasePrefix begins all names of an account, and of others that are called alike.
+func databasePrefix(account string) string { return namePart(account, 10, "a") + "_" }
 
 // namePart keeps a-z, 0-9 and single underscores; MySQL's names are case
 // sensitive on some machines only, so there are no capitals.

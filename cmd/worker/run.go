@@ -117,6 +117,7 @@ func (w *worker) serve(ctx context.Context, info wp.Info, h *handler) error {
 		inv.inspector.run,
 		(&archives{dir: w.host.Archives, log: w.log}).run,
 		(&snapshots{handler: h, ledger: queue.NewClient(w.store)}).run,
+		(&claims{handler: h, databases: hostClaims{w.host}, ledger: queue.NewClient(w.store)}).run,
 		(&endings{host: w.host, state: h.state, ledger: queue.NewClient(w.store), log: w.log}).run,
 		w.exports.run,
 		w.prepareEngine,
