@@ -34,6 +34,10 @@ var queueBoard = Board{
 		graph(8, "Redis calls that failed", "opm", "Survived, but look at Redis.",
 			Target{`sum by (op) (rate(wptk_redis_errors_total[5m])) * 60`, "{{op}}"}),
 
+		graph(12, "Time of a look at the fleet, p99", "s", "Of the API process that leads. Over 5 s it falls behind.",
+			Target{`histogram_quantile(0.99, sum by (le) (rate(wptk_reconcile_duration_seconds_bucket[5m])))`, "p99"}),
+		graph(12, "Replica lag", "bytes", "What a failover at this moment would lose.",
+			Target{`max(wptk_redis_replica_lag_bytes)`, "furthest behind"}),
 		graph(8, "Redis memory", "bytes", "At its limit Redis refuses writes and the API answers 503.",
 			Target{`max(wptk_redis_memory_used_bytes)`, "used"}, Target{`max(wptk_redis_memory_limit_bytes)`, "limit (0 is none)"}),
 		graph(8, "Redis commands a second", "ops", "",

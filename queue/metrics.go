@@ -27,16 +27,21 @@ type Metrics struct {
 
 	cliRuns    *prometheus.CounterVec
 	cliSeconds *prometheus.HistogramVec
+	cliKills   *prometheus.CounterVec
+	journal    prometheus.Histogram
 
 	requests       *prometheus.CounterVec
 	requestSeconds *prometheus.HistogramVec
 	answers        sync.Map // answer -> answerSeries, as finding a series by its labels costs more than counting
 	limitHits      prometheus.Counter
+	repeats        *prometheus.CounterVec
+	streams        prometheus.Gauge
 
 	redeliveries  *prometheus.CounterVec
 	duplicates    prometheus.Counter
 	sweepRequeued prometheus.Counter
 	redisErrors   *prometheus.CounterVec
+	reconciling   prometheus.Histogram
 
 	rollouts  *prometheus.CounterVec
 	schedules *prometheus.CounterVec
@@ -64,24 +69,29 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 
 		cliRuns:    counters("wp_cli_runs_total", "WP-CLI processes that ended.", "command", "result"),
 		cliSeconds: histograms("wp_cli_duration_seconds", "Run time of one WP-CLI process.", stepBuckets, "command"),
+		cliKills:   counters("wp_cli_kills_total", "WP-CLI processes that were ended before their own end, by why: timeout, cancelled, killed, or a signal from elsewhere.", "reason"),
+		journal:    histogram("journal_write_seconds", "Time until an entry of the node's journal is on its disk.", httpBuckets),
 
 		requests:       counters("http_requests_total", "HTTP requests answered.", "route", "method", "status"),
 		requestSeconds: histograms("http_request_duration_seconds", "Time to answer an HTTP request; long polls wait on purpose.", httpBuckets, "route", "method"),
 		limitHits:      counter("rate_limit_hits_total", "Requests refused because a key or an address was over its limit."),
+		repeats:        counters("idempotent_requests_total", "Requests with an Idempotency-Key: new, repeated, or refused.", "result"),
+		streams:        prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "streams_open", Help: "Event streams that clients have open at this process."}),
 
 		redeliveries:  counters("ledger_redeliveries_total", "Operations that were begun again, by why.", "reason"),
 		duplicates:    counter("duplicates_prevented_total", "Deliveries of finished operations that the ledger stopped."),
 		sweepRequeued: counter("sweep_requeued_total", "Operations put back in their queue by a sweep, after a crash or a lost message."),
 		redisErrors:   counters("redis_errors_total", "Redis calls that failed and were survived, by what was being done.", "op"),
+		reconciling:   histogram("reconcile_duration_seconds", "Time of one look of the leading API process at the whole fleet.", httpBuckets),
 
 		rollouts:  counters("rollouts_total", "Rollouts that reached a final state.", "kind", "result"),
 		schedules: counters("schedules_total", "Times at which a schedule was due, by what came of it.", "result"),
 		webhooks:  counters("webhook_deliveries_total", "Attempts to deliver an event to a webhook, by how they went.", "result"),
 	}
 	reg.MustRegister(
-		m.ops, m.failures, m.opSeconds, m.queueSeconds, m.stepSeconds, m.cliRuns, m.cliSeconds,
-		m.requests, m.requestSeconds, m.limitHits,
-		m.redeliveries, m.duplicates, m.sweepRequeued, m.redisErrors,
+		m.ops, m.failures, m.opSeconds, m.queueSeconds, m.stepSeconds, m.cliRuns, m.cliSeconds, m.cliKills, m.journal,
+		m.requests, m.requestSeconds, m.limitHits, m.repeats, m.streams,
+		m.redeliveries, m.duplicates, m.sweepRequeued, m.redisErrors, m.reconciling,
 		m.rollouts, m.schedules, m.webhooks,
 	)
 	m.shownFromStart()
@@ -93,6 +103,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	for _, reason := range redeliveryReasons {
 		m.redeliveries.WithLabelValues(reason)
+	}
+	for _, reason := range []string{"timeout", "cancelled", "killed", "signal"} {
+		m.cliKills.WithLabelValues(reason)
+	}
+	for _, result := range []string{RequestNew, RequestRepeated, RequestRefused} {
+		m.repeats.WithLabelValues(result)
 	}
 	return m
 }
@@ -108,15 +124,23 @@ func counters(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
 }
 
+func histogram(name, help string, buckets []float64) prometheus.Histogram {
+	return prometheus.NewHistogram(histogramOpts(name, help, buckets))
+}
+
 func histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	return prometheus.NewHistogramVec(histogramOpts(name, help, buckets), labels)
+}
+
+func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
 		Namespace: namespace, Name: name, Help: help,
 		Buckets: buckets,
 		// Buckets 10 % apart, at most 100 of them: about 1 KB per series.
 		NativeHistogramBucketFactor:     1.1,
 		NativeHistogramMaxBucketNumber:  100,
 		NativeHistogramMinResetDuration: time.Hour,
-	}, labels)
+	}
 }
 
 // OpStarted observes how long an op waited for its first attempt.
@@ -160,6 +184,41 @@ func (m *Metrics) CLIRun(command, result string, ran time.Duration) {
 	}
 	m.cliRuns.WithLabelValues(command, result).Inc()
 	m.cliSeconds.WithLabelValues(command).Observe(seconds(ran))
+}
+
+// CLIKilled counts a WP-CLI process that was ended before its own end.
+func (m *Metrics) CLIKilled(reason string) {
+	if m != nil {
+		m.cliKills.WithLabelValues(reason).Inc()
+	}
+}
+
+// JournalWritten observes one entry that is on the node's disk.
+func (m *Metrics) JournalWritten(took time.Duration) {
+	if m != nil {
+		m.journal.Observe(seconds(took))
+	}
+}
+
+// What became of a request with an Idempotency-Key.
+const (
+	RequestNew      = "new"
+	RequestRepeated = "repeated"
+	RequestRefused  = "refused" // the key stands for another request, or cannot be looked up now
+)
+
+// Idempotent counts a request with an Idempotency-Key.
+func (m *Metrics) Idempotent(result string) {
+	if m != nil {
+		m.repeats.WithLabelValues(result).Inc()
+	}
+}
+
+// Stream counts event streams that open (1) and end (-1).
+func (m *Metrics) Stream(change float64) {
+	if m != nil {
+		m.streams.Add(change)
+	}
 }
 
 // Request counts one HTTP answer. The route is the template with its
@@ -240,6 +299,13 @@ func (m *Metrics) WebhookDelivery(result string) {
 func (m *Metrics) RedisError(op string) {
 	if m != nil {
 		m.redisErrors.WithLabelValues(op).Inc()
+	}
+}
+
+// Reconciled observes one look of the leader at the fleet.
+func (m *Metrics) Reconciled(took time.Duration) {
+	if m != nil {
+		m.reconciling.Observe(seconds(took))
 	}
 }
 

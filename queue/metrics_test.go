@@ -102,6 +102,11 @@ func TestNoMetricsCountNothing(t *testing.T) {
 	m.SweepRequeued(1)
 	m.RedisError("x")
 	m.OpFailed("x")
+	m.CLIKilled("timeout")
+	m.JournalWritten(0)
+	m.Idempotent(RequestNew)
+	m.Stream(1)
+	m.Reconciled(0)
 }
 
 // gathered reads a snapshot as "name{label,values}" -> value.
@@ -203,6 +208,18 @@ func TestSnapshotCostGrowsWithNodesAndNotWithTheirQueues(t *testing.T) {
 	gathered(t, NewSnapshot(s))
 	if n := w.trips.Load(); n > 30 {
 		t.Errorf("%d round trips for 300 nodes", n)
+	}
+}
+
+func TestSnapshotAsksOfAllLanesAtOnce(t *testing.T) {
+	t.Parallel()
+	s := registryStore(t)
+	testNode(t, s, "web-1")
+	testNode(t, s, "web-2")
+	w := watchWire(s)
+	gathered(t, NewSnapshot(s))
+	if n := w.trips.Load(); n > 20 {
+		t.Errorf("%d round trips for two nodes", n)
 	}
 }
 

@@ -64,6 +64,8 @@ func (r *Reconciler) pass(ctx context.Context, pass int) error {
 	if !leads {
 		return nil
 	}
+	began := time.Now()
+	defer func() { r.metrics.Reconciled(time.Since(began)) }()
 	nodes, err := r.registered(ctx)
 	if err != nil {
 		return err

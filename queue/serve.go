@@ -17,6 +17,13 @@ const (
 	drainDefault = 2 * time.Minute
 	// killGrace is how long they then have to kill their children.
 	killGrace = 20 * time.Second
+	// laneConns is how many connections the loops of the two servers share. None of their
+	// commands waits for anything, so few do; what each opens at its start would stay open, and
+	// a thousand nodes are at the ten thousand that Redis takes by default. Not in it: three
+	// subscriptions.
+	laneConns = 3
+	// IdleConns is what a worker's own store keeps open, for Options.MaxIdle.
+	IdleConns = 2
 	// forwardEvery is how often asynq looks for retries that are due.
 	forwardEvery = 5 * time.Second
 )
@@ -73,7 +80,7 @@ func (n *Node) Serve(ctx context.Context, h Handler) error {
 		return err
 	}
 	target := n.target
-	target.poolSize = n.config.FastSlots + n.config.BulkSlots + 8 // loops of two servers
+	target.poolSize, target.maxIdle = laneConns, 0 // all of them
 	rdb := target.connect()
 	rdb.AddHook(s.gate)
 	servers, err := s.start(rdb)

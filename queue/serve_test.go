@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -459,5 +460,43 @@ func BenchmarkStart(b *testing.B) {
 	cancel()
 	if err := <-done; err != nil {
 		b.Fatal(err)
+	}
+}
+
+func TestNodeKeepsFewConnectionsHoweverMuchItHasDone(t *testing.T) {
+	t.Parallel()
+	s := registryStore(t)
+	others := func() int { // connections to this database that are not of the test's own pool
+		list := must[string](t)(s.rdb.Do(t.Context(), "CLIENT", "LIST").Text())
+		return strings.Count(list, fmt.Sprintf(" db=%d ", s.target.db)) - int(s.rdb.PoolStats().TotalConns)
+	}
+	before := others()
+	worker := *s
+	worker.target.maxIdle = IdleConns
+	worker.rdb = worker.target.connect()
+	t.Cleanup(func() { ok(t, worker.Close()) })
+	serve(t, &worker, Handler{Run: func(context.Context, tasks.Op, *Recorder) (tasks.Outcome, error) { return succeeded, nil }})
+	c := NewClient(s)
+	var ids []string
+	for i := range 40 {
+		op := newOp(fmt.Sprintf("d%d.example", i))
+		submit(t, c, op)
+		ids = append(ids, op.ID)
+	}
+	for _, id := range ids {
+		final(t, s, id)
+	}
+	const subscriptions = 3 // asynq's of each server, and the doorbell
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		open := others() - before
+		// One more: the client dials for a caller that may be served by another connection first.
+		if open >= subscriptions && open <= laneConns+IdleConns+subscriptions+1 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are open", open)
+		}
+		time.Sleep(20 * time.Millisecond) // nothing tells when a connection closes
 	}
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -91,25 +92,44 @@ type reading struct {
 }
 
 func (r *reading) take(ctx context.Context) []prometheus.Metric {
-	ids, err := r.nodes(ctx)
-	if err != nil {
-		r.failed, r.err = r.failed+1, err
-	} else {
-		r.lanes(ctx, ids)
-	}
-	r.ledger(ctx)
-	r.rollouts(ctx)
-	r.webhooks(ctx)
-	r.backups(ctx)
-	r.server(ctx)
+	r.together(ctx, (*reading).fleet, (*reading).ledger, (*reading).rollouts, (*reading).webhooks, (*reading).backups, (*reading).server)
 	if r.failed > 0 {
 		r.store.survived("snapshot", "reading queue metrics", r.err, "failed", r.failed)
 	}
 	return r.out
 }
 
+// together does parts of a reading at the same time. A Redis that waits for its disk makes
+// every round trip long, and a scrape must not wait for thirty of them one after the other.
+func (r *reading) together(ctx context.Context, parts ...func(*reading, context.Context)) {
+	readings := make([]reading, len(parts))
+	var wg sync.WaitGroup
+	for i, part := range parts {
+		readings[i] = reading{store: r.store, now: r.now}
+		wg.Go(func() { part(&readings[i], ctx) })
+	}
+	wg.Wait()
+	for _, done := range readings {
+		r.out, r.failed = append(r.out, done.out...), r.failed+done.failed
+		if done.err != nil {
+			r.err = done.err
+		}
+	}
+}
+
 func (r *reading) add(d *prometheus.Desc, value float64, labels ...string) {
 	r.out = append(r.out, prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...))
+}
+
+func (r *reading) fleet(ctx context.Context) {
+	ids, err := r.nodes(ctx)
+	if err != nil {
+		r.failed, r.err = r.failed+1, err
+		return
+	}
+	r.together(ctx,
+		func(r *reading, ctx context.Context) { r.lanes(ctx, ids) },
+		func(r *reading, ctx context.Context) { r.oldest(ctx, ids) })
 }
 
 // nodes counts the registry's nodes by state and answers their names.
@@ -154,37 +174,60 @@ var laneStates = []struct {
 	}},
 }
 
+// laneOf is a lane of a node, and one of laneStates of it.
+type laneOf struct {
+	node  string
+	class tasks.Class
+	state int
+}
+
+func (l laneOf) queue() string { return lane(l.node, l.class) }
+
 // lanes sums up the lanes of all nodes by class.
 func (r *reading) lanes(ctx context.Context, ids []string) {
+	var all []laneOf
+	for _, id := range ids {
+		for _, class := range classes {
+			for state := range laneStates {
+				all = append(all, laneOf{id, class, state})
+			}
+		}
+	}
+	sizes := ask(ctx, r, all, func(p redis.Pipeliner, l laneOf) *redis.IntCmd { return laneStates[l.state].size(p, ctx, l.queue()) })
+	sums := map[laneOf]int64{}
+	for l, size := range sizes {
+		sums[laneOf{class: l.class, state: l.state}] += size.Val()
+	}
 	for _, class := range classes {
-		queues := make([]string, len(ids))
-		for i, id := range ids {
-			queues[i] = lane(id, class)
+		for state, s := range laneStates {
+			r.add(depthDesc, float64(sums[laneOf{class: class, state: state}]), s.name, string(class))
 		}
-		for _, state := range laneStates {
-			sizes := ask(ctx, r, queues, func(p redis.Pipeliner, q string) *redis.IntCmd { return state.size(p, ctx, q) })
-			r.add(depthDesc, float64(total(sizes)), state.name, string(class))
-		}
-		r.oldest(ctx, class, queues)
 	}
 }
 
-// oldest finds the longest wait of a class. asynq takes tasks from the end of
+// oldest finds the longest wait of each class. asynq takes tasks from the end of
 // the list pending, and notes in each since when (ns) it waits there.
-func (r *reading) oldest(ctx context.Context, class tasks.Class, queues []string) {
-	heads := ask(ctx, r, queues, func(p redis.Pipeliner, q string) *redis.StringCmd { return p.LIndex(ctx, lanePending(q), -1) })
-	var waiting []string
-	for queue, head := range heads {
-		waiting = append(waiting, laneTask(queue, head.Val()))
-	}
-	since := ask(ctx, r, waiting, func(p redis.Pipeliner, task string) *redis.StringCmd { return p.HGet(ctx, task, "pending_since") })
-	age := time.Duration(0)
-	for _, cmd := range since {
-		if ns, err := strconv.ParseInt(cmd.Val(), 10, 64); err == nil {
-			age = max(age, r.now.Sub(time.Unix(0, ns)))
+func (r *reading) oldest(ctx context.Context, ids []string) {
+	var all []laneOf
+	for _, id := range ids {
+		for _, class := range classes {
+			all = append(all, laneOf{node: id, class: class})
 		}
 	}
-	r.add(oldestDesc, age.Seconds(), string(class))
+	heads := ask(ctx, r, all, func(p redis.Pipeliner, l laneOf) *redis.StringCmd { return p.LIndex(ctx, lanePending(l.queue()), -1) })
+	waiting := slices.Collect(maps.Keys(heads))
+	since := ask(ctx, r, waiting, func(p redis.Pipeliner, l laneOf) *redis.StringCmd {
+		return p.HGet(ctx, laneTask(l.queue(), heads[l].Val()), "pending_since")
+	})
+	ages := map[tasks.Class]time.Duration{}
+	for l, cmd := range since {
+		if ns, err := strconv.ParseInt(cmd.Val(), 10, 64); err == nil {
+			ages[l.class] = max(ages[l.class], r.now.Sub(time.Unix(0, ns)))
+		}
+	}
+	for _, class := range classes {
+		r.add(oldestDesc, ages[class].Seconds(), string(class))
+	}
 }
 
 // ledger sums up what the shards of the ledger hold.
@@ -239,18 +282,20 @@ func (r *reading) webhooks(ctx context.Context) {
 	r.add(hooksAgeDesc, age.Seconds())
 }
 
-// ask reads something of each item, many reads to a pipeline. An item whose read
+// ask reads something of each item, many reads to a pipeline and all of those at once. An item whose read
 // fails is left out and counted, so one damaged key costs one sample; so is, in
 // silence, one that has nothing to read.
-func ask[C redis.Cmder](ctx context.Context, r *reading, items []string, read func(redis.Pipeliner, string) C) map[string]C {
-	answers := make(map[string]C, len(items))
+func ask[K comparable, C redis.Cmder](ctx context.Context, r *reading, items []K, read func(redis.Pipeliner, K) C) map[K]C {
+	answers := make(map[K]C, len(items))
+	var wg sync.WaitGroup
 	for chunk := range slices.Chunk(items, snapshotChunk) {
 		pipe := r.store.rdb.Pipeline()
 		for _, item := range chunk {
 			answers[item] = read(pipe, item)
 		}
-		_, _ = pipe.Exec(ctx) // every command has its own error, seen to below
+		wg.Go(func() { _, _ = pipe.Exec(ctx) }) // every command has its own error, seen to below
 	}
+	wg.Wait()
 	for item, answer := range answers {
 		switch err := answer.Err(); {
 		case errors.Is(err, redis.Nil):

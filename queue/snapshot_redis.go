@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,7 @@ import (
 var (
 	redisSafeDesc     = gauge("redis_append_only_healthy", "1 while every Redis master writes its append-only file without errors; 0 also when one keeps none.")
 	redisReplicasDesc = gauge("redis_replicas", "Replicas connected to the Redis master that has the fewest.")
+	redisLagDesc      = gauge("redis_replica_lag_bytes", "What the replica that is furthest behind has not got yet; 0 without replicas.")
 	redisMemoryDesc   = gauge("redis_memory_used_bytes", "Memory used by Redis.")
 	redisLimitDesc    = gauge("redis_memory_limit_bytes", "Memory at which Redis refuses writes (maxmemory); 0 without a limit.")
 	redisClientsDesc  = gauge("redis_clients", "Connections to Redis.")
@@ -24,7 +26,7 @@ var (
 	backupNewestDesc  = gauge("backup_newest_timestamp_seconds", "When the newest backup of the fleet was made; absent while there is none.")
 )
 
-var redisDescs = []*prometheus.Desc{redisSafeDesc, redisReplicasDesc, redisMemoryDesc, redisLimitDesc,
+var redisDescs = []*prometheus.Desc{redisSafeDesc, redisReplicasDesc, redisLagDesc, redisMemoryDesc, redisLimitDesc,
 	redisClientsDesc, redisEvictedDesc, redisCommandsDesc, redisDelayedDesc, backupNewestDesc}
 
 // server reads INFO of every master. A Sentinel client is always connected to one.
@@ -45,15 +47,17 @@ func (r *reading) server(ctx context.Context) {
 		r.failed, r.err = r.failed+1, err
 		return
 	}
-	safe, replicas := 1.0, number(all[0], "connected_slaves")
+	safe, replicas, lag := 1.0, number(all[0], "connected_slaves"), 0.0
 	for _, info := range all {
 		if info["aof_enabled"] != "1" || info["aof_last_write_status"] != "ok" || info["aof_last_bgrewrite_status"] != "ok" {
 			safe = 0
 		}
 		replicas = min(replicas, number(info, "connected_slaves"))
+		lag = max(lag, replicaLag(info))
 	}
 	r.add(redisSafeDesc, safe)
 	r.add(redisReplicasDesc, replicas)
+	r.add(redisLagDesc, lag)
 	r.add(redisMemoryDesc, numbers(all, "used_memory"))
 	r.add(redisLimitDesc, numbers(all, "maxmemory"))
 	r.add(redisClientsDesc, numbers(all, "connected_clients"))
@@ -64,6 +68,22 @@ func (r *reading) server(ctx context.Context) {
 
 func (r *reading) count(d *prometheus.Desc, value float64) {
 	r.out = append(r.out, prometheus.MustNewConstMetric(d, prometheus.CounterValue, value))
+}
+
+// replicaLag is by how many bytes the slowest replica of a master is. INFO has them as
+// slave0:ip=10.0.0.7,port=6379,state=online,offset=1234,lag=0.
+func replicaLag(info map[string]string) (bytes float64) {
+	for i := range int(number(info, "connected_slaves")) {
+		replica := map[string]string{}
+		for field := range strings.SplitSeq(info["slave"+strconv.Itoa(i)], ",") {
+			name, value, _ := strings.Cut(field, "=")
+			replica[name] = value
+		}
+		if _, told := replica["offset"]; told {
+			bytes = max(bytes, number(info, "master_repl_offset")-number(replica, "offset"))
+		}
+	}
+	return bytes
 }
 
 // number is 0 for what a version of Redis does not tell.

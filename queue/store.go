@@ -20,6 +20,7 @@ type Options struct {
 	Password string // overrides the URL's
 	Prefix   string // of every key of ours; DefaultPrefix when empty
 	PoolSize int    // connections; 0 leaves it to go-redis (10 per CPU)
+	MaxIdle  int    // connections that stay open with nothing to do; 0 is all of them
 	TLS      *tls.Config
 	Metrics  *Metrics // nil counts nothing
 }

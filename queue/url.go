@@ -30,6 +30,7 @@ type target struct {
 	password string
 	tls      *tls.Config // nil = plain
 	poolSize int
+	maxIdle  int
 }
 
 // parseURL reads a Redis address:
@@ -146,7 +147,7 @@ func (t *target) override(o Options) {
 	if o.TLS != nil {
 		t.tls = o.TLS
 	}
-	t.poolSize = o.PoolSize
+	t.poolSize, t.maxIdle = o.PoolSize, o.MaxIdle
 }
 
 // connect makes a client; no connection is opened yet.
@@ -154,7 +155,7 @@ func (t target) connect() redis.UniversalClient {
 	o := &redis.UniversalOptions{
 		Addrs: t.addrs, DB: t.db, MasterName: t.master,
 		Username: t.username, Password: t.password,
-		TLSConfig: t.tls, PoolSize: t.poolSize,
+		TLSConfig: t.tls, PoolSize: t.poolSize, MaxIdleConns: t.maxIdle,
 		ContextTimeoutEnabled: true,
 		// RESP2: with 3 the client looks for push messages before each reply, of which there
 		// are none here; that was one part in thirty of a poll.

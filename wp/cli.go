@@ -20,9 +20,8 @@ type CLIConfig struct {
 	StateDir string // where our PHP files, the empty home and temporary folders are kept; tenants must be able to enter it
 	Limits   proc.Limits
 	Log      *slog.Logger // slog.Default when nil
-	// Observe is told of every run, for metrics. code is the exit status, -1 when there is
-	// none. May be nil.
-	Observe func(command string, seconds float64, code int)
+	// Observe is told of every run, for metrics. May be nil.
+	Observe func(command string, seconds float64, exit proc.Exit)
 }
 
 // CLI runs WP-CLI commands on sites, each as the site's own user. It never changes and may
@@ -32,7 +31,7 @@ type CLI struct {
 	dirs      runDirs
 	limits    proc.Limits
 	log       *slog.Logger
-	observe   func(command string, seconds float64, code int)
+	observe   func(command string, seconds float64, exit proc.Exit)
 	// record is set by tests that keep real runs to be replayed.
 	record func(args []string, stdin, nonce string, stdout, stderr []byte, code int)
 }
@@ -79,7 +78,7 @@ func NewCLI(cfg CLIConfig) (*CLI, error) {
 		c.log = slog.Default()
 	}
 	if c.observe == nil {
-		c.observe = func(string, float64, int) {}
+		c.observe = func(string, float64, proc.Exit) {}
 	}
 	var err error
 	if c.php, err = findProgram(cfg.PHP, "php"); err != nil {
@@ -128,7 +127,7 @@ func (c *CLI) Run(ctx context.Context, site Site, cmd Command) (Result, error) {
 		Stdin: strings.NewReader(cmd.standardInput()), Stdout: stdout, Stderr: stderr,
 		As: site.User, Limits: c.limits, Keep: hooks.Keep, Started: hooks.Started,
 	})
-	c.observe(cmd.Name(), time.Since(began).Seconds(), exit.Code)
+	c.observe(cmd.Name(), time.Since(began).Seconds(), exit)
 	if c.record != nil {
 		c.record(args, cmd.standardInput(), nonce, stdout.Bytes(), stderr.Bytes(), exit.Code)
 	}

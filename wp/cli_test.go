@@ -110,8 +110,8 @@ func TestHooksReachTheRun(t *testing.T) {
 		Started: func(r proc.Record) error { started = r; return nil },
 	})
 	var seen []string
-	cli.observe = func(command string, seconds float64, code int) {
-		seen = append(seen, fmt.Sprint(command, " ", code, " ", seconds > 0))
+	cli.observe = func(command string, seconds float64, exit proc.Exit) {
+		seen = append(seen, fmt.Sprint(command, " ", exit.Code, " ", seconds > 0))
 	}
 
 	_, err = cli.must(ctx, site, command("plugin", "list"))

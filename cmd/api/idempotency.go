@@ -38,6 +38,7 @@ func (s *server) idempotent(next http.Handler) http.Handler {
 			return
 		}
 		res, mine, err := s.reserve(r, key)
+		s.Metrics.Idempotent(repeated(mine, err))
 		if err != nil {
 			writeProblem(w, r, err)
 			return
@@ -51,6 +52,17 @@ func (s *server) idempotent(next http.Handler) http.Handler {
 		next.ServeHTTP(tee, r)
 		s.settle(r, res, mine, tee)
 	})
+}
+
+// repeated is what a request with a key counts as.
+func repeated(mine bool, err error) string {
+	switch {
+	case err != nil:
+		return queue.RequestRefused
+	case mine:
+		return queue.RequestNew
+	}
+	return queue.RequestRepeated
 }
 
 func (s *server) reserve(r *http.Request, key string) (queue.Reservation, bool, error) {

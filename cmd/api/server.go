@@ -46,7 +46,7 @@ type server struct {
 
 // newServer builds the whole HTTP side.
 func newServer(d deps) http.Handler {
-	s := &server{deps: d, nodes: &nodeCache{ledger: d.Ledger}, shown: newMemo(), open: newStreams()}
+	s := &server{deps: d, nodes: &nodeCache{ledger: d.Ledger}, shown: newMemo(), open: newStreams(d.Metrics)}
 	router := mux.NewRouter().SkipClean(true) // a redirect would be an answer without envelope
 	router.Use(s.gate, oneOfEach, limitBody, s.idempotent)
 	router.NotFoundHandler = s.lost(newProblem("NOT_FOUND", "No such endpoint").hint("GET /openapi.json lists all"))

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/wispanel/wptk/queue"
 )
 
 const (
@@ -18,14 +20,15 @@ const (
 // streams counts the open streams of the process.
 type streams struct {
 	most, ofKey int
+	metrics     *queue.Metrics
 
 	mu    sync.Mutex
 	total int
 	keys  map[string]int // by key id
 }
 
-func newStreams() *streams {
-	return &streams{most: maxStreams, ofKey: keyStreams, keys: make(map[string]int)}
+func newStreams(m *queue.Metrics) *streams {
+	return &streams{metrics: m, most: maxStreams, ofKey: keyStreams, keys: make(map[string]int)}
 }
 
 // enter admits one more stream; leave is to be called at its end.
@@ -40,6 +43,7 @@ func (s *streams) enter(key string) (leave func(), err error) {
 		return nil, newProblem("QUEUE_UNAVAILABLE", "Too many open streams").hint("poll the progress instead").after(5 * time.Second)
 	}
 	s.total++
+	s.metrics.Stream(1)
 	s.keys[key]++
 	return func() { s.leave(key) }, nil
 }
@@ -48,6 +52,7 @@ func (s *streams) leave(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total--
+	s.metrics.Stream(-1)
 	if s.keys[key]--; s.keys[key] == 0 {
 		delete(s.keys, key)
 	}

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
+
+	"github.com/wispanel/wptk/queue"
+	"github.com/wispanel/wptk/wp"
 )
 
 // load is what the node does at this moment.
@@ -16,16 +21,26 @@ type load interface {
 	Draining() bool
 }
 
+// database is the node's MariaDB.
+type database interface {
+	Status(ctx context.Context) (wp.DatabaseStatus, error)
+}
+
+// databaseWithin is what the server gets to say how it is; a scrape waits no longer.
+const databaseWithin = 2 * time.Second
+
 // gauges are the node's own figures, read when they are scraped.
 type gauges struct {
 	node   load
+	db     database
+	about  queue.NodeConfig
 	slots  map[string]int
 	places map[string]string // name -> a directory of the host's own
 	log    *slog.Logger
 }
 
-func newGauges(cfg *Config, node load, log *slog.Logger) *gauges {
-	g := &gauges{node: node, log: log, slots: map[string]int{"fast": cfg.SlotsFast, "bulk": cfg.SlotsBulk},
+func newGauges(cfg *Config, node load, db database, about queue.NodeConfig, log *slog.Logger) *gauges {
+	g := &gauges{node: node, db: db, about: about, log: log, slots: map[string]int{"fast": cfg.SlotsFast, "bulk": cfg.SlotsBulk},
 		places: map[string]string{"state": cfg.StateDir}}
 	for i, pattern := range cfg.Sites {
 		name := "sites"
@@ -53,12 +68,21 @@ var (
 	diskFreeDesc   = nodeGauge("disk_free_bytes", "Room on the disk of a place, without what is kept for root.", "place")
 	diskSizeDesc   = nodeGauge("disk_size_bytes", "Size of the disk of a place.", "place")
 	inodesFreeDesc = nodeGauge("disk_inodes_free", "Files that can still be made on the disk of a place.", "place")
+	infoDesc       = nodeGauge("node_info", "1, with what the node runs.", "version", "php", "wp_cli")
+	dbUpDesc       = nodeGauge("mariadb_up", "1 while the node's database server answers.")
+	dbTookDesc     = nodeGauge("mariadb_answer_seconds", "Time in which it answers a query that reads nothing.")
+	dbOpenDesc     = nodeGauge("mariadb_connections", "Connections to it, those of sites included.")
+	dbLimitDesc    = nodeGauge("mariadb_connections_limit", "Connections that it takes.")
+	dbRunningDesc  = nodeGauge("mariadb_running", "Connections that it does something for at the moment.")
+	dbQueriesDesc  = nodeGauge("mariadb_queries_total", "Queries since its start.")
+	dbSlowDesc     = nodeGauge("mariadb_slow_queries_total", "Queries since its start that took longer than its long_query_time.")
 	inodesDesc     = nodeGauge("disk_inodes", "Files that the disk of a place can hold; 0 where it has no such limit.", "place")
 )
 
 // Describe is part of prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{slotsDesc, runningDesc, drainingDesc, diskFreeDesc, diskSizeDesc, inodesFreeDesc, inodesDesc} {
+	for _, d := range []*prometheus.Desc{slotsDesc, runningDesc, drainingDesc, infoDesc, diskFreeDesc, diskSizeDesc, inodesFreeDesc, inodesDesc,
+		dbUpDesc, dbTookDesc, dbOpenDesc, dbLimitDesc, dbRunningDesc, dbQueriesDesc, dbSlowDesc} {
 		ch <- d
 	}
 }
@@ -77,6 +101,8 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		draining = 1
 	}
 	tell(drainingDesc, draining)
+	tell(infoDesc, 1, g.about.Version, g.about.PHP, g.about.WPCLI)
+	g.collectDatabase(ch, tell)
 	for name, dir := range g.places {
 		var fs unix.Statfs_t
 		if err := unix.Statfs(dir, &fs); err != nil {
@@ -87,5 +113,25 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		tell(diskSizeDesc, float64(fs.Blocks)*float64(fs.Bsize), name)
 		tell(inodesFreeDesc, float64(fs.Ffree), name)
 		tell(inodesDesc, float64(fs.Files), name)
+	}
+}
+
+// collectDatabase has no figures of a server that is away but that.
+func (g *gauges) collectDatabase(ch chan<- prometheus.Metric, tell func(*prometheus.Desc, float64, ...string)) {
+	ctx, cancel := context.WithTimeout(context.Background(), databaseWithin)
+	defer cancel()
+	status, err := g.db.Status(ctx)
+	if err != nil {
+		g.log.Error("asking the database server how it is", "err", err)
+		tell(dbUpDesc, 0)
+		return
+	}
+	tell(dbUpDesc, 1)
+	tell(dbTookDesc, status.Took.Seconds())
+	tell(dbOpenDesc, status.Connections)
+	tell(dbLimitDesc, status.Limit)
+	tell(dbRunningDesc, status.Running)
+	for desc, value := range map[*prometheus.Desc]float64{dbQueriesDesc: status.Queries, dbSlowDesc: status.Slow} {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, value)
 	}
 }

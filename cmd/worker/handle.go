@@ -21,6 +21,7 @@ type handler struct {
 	runs      *runs
 	host      *wp.Host
 	journal   *tasks.FileJournal
+	timed     timedJournal // the same, for running ops
 	metrics   *queue.Metrics
 	inventory *inventory
 	catalog   *queue.Client
@@ -64,7 +65,7 @@ func (h *handler) run(ctx context.Context, op tasks.Op, rec *queue.Recorder) (ta
 	ctx = wp.WithRun(ctx, wp.RunHooks{Log: rec.Log, Keep: keep, Started: started.started})
 	began := time.Now()
 	outcome, err := tasks.Execute(ctx, tasks.ExecuteConfig{
-		Op: op, Spec: spec, Task: task, Journal: h.journal, Log: log,
+		Op: op, Spec: spec, Task: task, Journal: h.timed, Log: log,
 		Run: run,
 		Report: func(e tasks.Event) {
 			if err := rec.Progress(ctx, e); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/wispanel/wptk/queue"
 	"github.com/wispanel/wptk/tasks"
 	"github.com/wispanel/wptk/wp"
+	"github.com/wispanel/wptk/wp/proc"
 )
 
 // run opens what the worker needs and serves until ctx ends or a part fails. The
@@ -84,12 +86,12 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 	if err := replay(ctx, log, node, journal); err != nil {
 		return err
 	}
-	reg.MustRegister(newGauges(cfg, node, log))
+	reg.MustRegister(newGauges(cfg, node, host.DB, about, log))
 	w := &worker{cfg: cfg, log: log, reg: reg, node: node, host: host, store: store, exports: exports}
 	if restic != nil {
 		w.keeper = newKeeper(restic, queue.NewClient(store), host, log)
 	}
-	return w.serve(ctx, info, &handler{state: state, runs: runs, host: host, journal: journal, metrics: metrics, turns: newTurns(), log: log})
+	return w.serve(ctx, info, &handler{state: state, runs: runs, host: host, journal: journal, timed: timedJournal{journal, metrics}, metrics: metrics, turns: newTurns(), log: log})
 }
 
 // worker is what serve ties together.
@@ -165,7 +167,7 @@ func openStore(ctx context.Context, cfg *Config, metrics *queue.Metrics, log *sl
 		return nil, err
 	}
 	store, err := queue.Open(ctx, queue.Options{
-		URL: cfg.RedisURL, Username: cfg.RedisUsername, Password: password, Metrics: metrics,
+		URL: cfg.RedisURL, Username: cfg.RedisUsername, Password: password, MaxIdle: queue.IdleConns, Metrics: metrics,
 	}, log)
 	if err != nil {
 		return nil, fmt.Errorf("opening Redis (--redis-url): %w", err)
@@ -191,8 +193,11 @@ func openHost(cfg *Config, metrics *queue.Metrics, log *slog.Logger) (*wp.Host, 
 		return nil, errors.New("--wp-cli: the package source has none; name the file")
 	}
 	cli, err := wp.NewCLI(wp.CLIConfig{PHP: cfg.PHP, Phar: phar, StateDir: cfg.StateDir, Log: log,
-		Observe: func(command string, seconds float64, code int) {
-			metrics.CLIRun(command, strconv.Itoa(code), time.Duration(seconds*float64(time.Second)))
+		Observe: func(command string, seconds float64, exit proc.Exit) {
+			metrics.CLIRun(command, strconv.Itoa(exit.Code), time.Duration(seconds*float64(time.Second)))
+			if exit.Reason != "" || exit.Signal != 0 { // without a reason of ours it was the kernel, short of memory, or somebody by hand
+				metrics.CLIKilled(cmp.Or(exit.Reason, "signal"))
+			}
 		}})
 	if err != nil {
 		return nil, err

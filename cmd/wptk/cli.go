@@ -34,6 +34,7 @@ type commands struct {
 	Packages   packagesCmd   `cmd:"" help:"Fill a directory that nodes take WordPress, plugins and themes from."`
 	Bench      benchCmd      `cmd:"" help:"Measure beside a baseline."`
 	Dashboards dashboardsCmd `cmd:"" help:"Hold the dashboards and alerts against a Prometheus that watches a busy fleet."`
+	Simulate   simulateCmd   `cmd:"" help:"A large fleet whose nodes do nothing: what it costs Redis and the API."`
 	Chaos      chaosCmd      `cmd:"" help:"Break things and see that the promises hold."`
 	Hostile    hostileCmd    `cmd:"" help:"Attack a real stack as an enemy among the customers would, and see that all holds."`
 	E2E        e2eSuites     `cmd:"" name:"e2e" help:"Everything the API offers, on real sites."`

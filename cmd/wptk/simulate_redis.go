@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// sizeFigures are a fleet of some size with nothing to do.
+type sizeFigures struct {
+	Nodes       int     `json:"nodes"`
+	CPU         float64 `json:"cpu_percent"`         // of a core, the whole of Redis
+	Commands    float64 `json:"commands_per_second"` // as Redis counts them, those inside of scripts included
+	Written     float64 `json:"bytes_to_disk_per_second"`
+	Connections int     `json:"connections"`
+	Memory      int64   `json:"memory_bytes"`
+	Scrape      float64 `json:"scrape_ms"` // 0 where none was made
+}
+
+// redisSample is what Redis says of itself at a moment.
+type redisSample struct {
+	at          time.Time
+	cpu         float64 // seconds
+	commands    int64
+	memory, aof int64
+	connections int
+}
+
+func (s *simSide) sample(ctx context.Context) (redisSample, error) {
+	sample := redisSample{at: time.Now()}
+	info, err := s.rdb.InfoMap(ctx, "all").Result()
+	if err != nil {
+		return sample, fmt.Errorf("reading redis info: %w", err)
+	}
+	var user, system float64
+	for _, field := range []struct {
+		section, name string
+		into          any
+	}{
+		{"CPU", "used_cpu_user", &user}, {"CPU", "used_cpu_sys", &system}, {"Stats", "total_commands_processed", &sample.commands},
+		{"Memory", "used_memory", &sample.memory}, {"Persistence", "aof_current_size", &sample.aof}, {"Clients", "connected_clients", &sample.connections},
+	} {
+		if _, err := fmt.Sscan(info[field.section][field.name], field.into); err != nil {
+			return sample, fmt.Errorf("reading %s of redis info: %w", field.name, err)
+		}
+	}
+	sample.cpu = user + system
+	return sample, nil
+}
+
+// over is what happened between two samples.
+func (a redisSample) over(b redisSample) sizeFigures {
+	seconds := b.at.Sub(a.at).Seconds()
+	return sizeFigures{
+		CPU: figure(100 * (b.cpu - a.cpu) / seconds), Commands: figure(float64(b.commands-a.commands) / seconds),
+		Written: figure(max(0, float64(b.aof-a.aof)) / seconds), Connections: b.connections, Memory: b.memory,
+	}
+}
+
+// simSettle is how long nodes need to have nothing to do: all loops have begun, and what
+// they find at their start is done.
+const simSettle = 3 * time.Second
+
+// idle lets the fleet do nothing for a while; the scrape comes after it, as it costs Redis too.
+func (s *simSide) idle(ctx context.Context, nodes int, window time.Duration) (sizeFigures, error) {
+	if err := pause(ctx, simSettle); err != nil {
+		return sizeFigures{}, err
+	}
+	before, err := s.sample(ctx)
+	if err != nil {
+		return sizeFigures{}, err
+	}
+	if err := pause(ctx, window); err != nil {
+		return sizeFigures{}, err
+	}
+	after, err := s.sample(ctx)
+	if err != nil {
+		return sizeFigures{}, err
+	}
+	size := before.over(after)
+	size.Nodes = nodes
+	if size.Scrape, _, err = s.scrape(ctx); err != nil {
+		return sizeFigures{}, err
+	}
+	size.Scrape = figure(size.Scrape)
+	return size, nil
+}
