@@ -89,7 +89,7 @@ func build(ctx context.Context) (binaries, error) {
 	defer cancel()
 	for name, source := range map[string]string{"wptk-api": "./cmd/api", "wptk-worker": "./cmd/worker", "wptk-shim": "./cmd/shim"} {
 		var out bytes.Buffer
-		exit, err := proc.Run(ctx, proc.Spec{Path: tool, Args: []string{"build", "-buildvcs=false", "-o", filepath.Join(dir, name), source},
+		exit, err := proc.Run(ctx, proc.Spec{Path: tool, Args: []string{"build", "-buildvcs=false", "-trimpath", "-o", filepath.Join(dir, name), source},
 			Env: os.Environ(), Dir: root, Stdout: &out, Stderr: &out, Trusted: true})
 		if err != nil {
 			return binaries{}, fmt.Errorf("building %s: %w", name, err)
