@@ -33,10 +33,12 @@ func newServed(t *testing.T, account string, task Install) (*visited, shop) {
 	v.define(t, "define( 'DISABLE_WP_CRON', true );")
 	s := shop{v.order, newParts(t)}
 	s.parts.fill()
-	// renders breaks a page, where no start of WordPress sees it.
-	s.parts.plugin("steady", "3.0", "add_action( 'template_redirect', function () { update_option( 'steady', '3.0' ); no_such_function(); } );\n")
+	s.parts.plugin("steady", "3.0", breaksPages)
 	return v, s
 }
+
+// breaksPages breaks a page, where no start of WordPress sees it.
+const breaksPages = "add_action( 'template_redirect', function () { update_option( 'steady', '3.0' ); no_such_function(); } );\n"
 
 // packaged has the node take plugins and themes from the test's own source.
 func (s shop) packaged(t *testing.T) {
@@ -369,11 +371,15 @@ func computedConfig(t *testing.T, v *visited, s shop) {
 	}
 }
 
-// A database server that goes away in the middle takes nothing with it: what has to be put
-// back is put back without it, and what cannot be removed is removed later.
-func TestSafeUpdateOutlivesItsDatabaseServer(t *testing.T) {
+// A database server that goes away in the middle, or a disk that is full, takes nothing with it:
+// what has to be put back is put back without it, and what cannot be removed is removed later.
+func TestSafeUpdateOutlivesItsDatabaseServerAndItsDisk(t *testing.T) {
 	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount a small disk")
+	}
 	n := newNode(t)
+	disk := smallDisk(t, n.home, 300)
 	server := devstack.MariaDBT(t)
 	n.connect(t, server)
 	v := n.open(t, "dora", "safe.test", "public_html", Install{})
@@ -381,24 +387,47 @@ func TestSafeUpdateOutlivesItsDatabaseServer(t *testing.T) {
 	v.define(t, "define( 'DISABLE_WP_CRON', true );")
 	s := shop{v.order, newParts(t)}
 	s.parts.fill()
+	s.parts.plugin("steady", "3.0", breaksPages)
 	s.packaged(t)
 	s.ends(t, Succeeded, "plugin.install", `{"plugin":"steady@1.0","activate":true}`)
 	v.visit(t, "/")
-	for _, step := range []string{"snapshot", "probe"} {
+	for _, fault := range []struct {
+		dies  bool // the server; else the disk is full to the last byte
+		step  string
+		to    string // 3.0 breaks pages
+		state State
+		code  string
+	}{
+		{true, "snapshot", "1.1", Failed, CodeDatabaseError},
+		{true, "probe", "1.1", Failed, CodeDatabaseError},
+		{false, "close", "1.1", Failed, CodeDiskFull},
+		{false, "apply", "1.1", Failed, CodeDiskFull},
+		{false, "probe", "3.0", RolledBack, CodeUpdateBrokeSite},
+	} {
 		before, _ := v.print(t)
-		up := s.then(t, "plugin.update", `{"plugin":"steady","version":"1.1"}`)
+		up := s.then(t, "plugin.update", `{"plugin":"steady","version":"`+fault.to+`"}`)
 		var once sync.Once
 		up.cfg.Report = func(e Event) {
-			if e.Step == step {
-				once.Do(server.Kill)
+			if e.Step == fault.step {
+				once.Do(func() {
+					if fault.dies {
+						server.Kill()
+					} else {
+						disk.eat(0)
+					}
+				})
 			}
 		}
 		up.cfg.Wait = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
-		out := up.mustEnd(Failed)
-		if out.Error.Code != CodeDatabaseError || out.Error.Hint == "" {
-			t.Errorf("%s: %+v", step, out.Error)
+		out := up.mustEnd(fault.state)
+		if out.Error.Code != fault.code || out.Error.Hint == "" {
+			t.Errorf("%s: %+v", fault.step, out.Error)
 		}
-		must(t, server.Restart(t.Context()))
+		if fault.dies {
+			must(t, server.Restart(t.Context()))
+		} else {
+			disk.leave()
+		}
 		for _, op := range mustAll(t, n.host.Snapshots) { // as the worker does
 			snap, err := n.host.Snapshots.Get(op)
 			must(t, err)
@@ -408,7 +437,7 @@ func TestSafeUpdateOutlivesItsDatabaseServer(t *testing.T) {
 		}
 		after, now := v.print(t)
 		if diff := cmp.Diff(before, after); diff != "" {
-			t.Errorf("%s: %s", step, diff)
+			t.Errorf("%s, %s: %s", fault.step, fault.code, diff)
 		}
 		v.mustBeSettled(t, now)
 	}
