@@ -37,6 +37,7 @@ type e2e struct {
 	browserMu sync.Mutex
 	artefacts string
 	sites     []*e2eSite
+	far       farNode
 
 	mu      sync.Mutex
 	results map[string]map[string]*e2eResult // by row and version

@@ -15,11 +15,11 @@ const hard = `$escaped = str_replace( '/', '\/', $args[0] );
 		'[{"id":"7a","settings":{"link":"' . $escaped . '\/a","html":"<a href=\"' . $escaped . '\">🦊<\/a>"},"elements":[]}]',
 		"See $args[0]/wp-content/uploads/a.jpg 🦊" );`
 
-// checkClone copies the site to a subdomain, looks into both, and deletes the copy.
-func checkClone(x *exam) {
-	copied := *x.demoSite
-	copied.domain = "copy." + x.domain
-	y := &exam{e2eSite: &e2eSite{demoSite: &copied, e2e: x.e2e, version: x.version}, ctx: x.ctx}
+// content is what an original must have after a clone as before it.
+const content = `global $wpdb; $rows = array(); foreach ( array( $wpdb->posts, $wpdb->postmeta, $wpdb->users, $wpdb->terms ) as $t ) { $rows[] = $wpdb->get_results( "SELECT * FROM $t ORDER BY 1" ); } return md5( serialize( $rows ) );`
+
+// makeHard puts the hard values into the site until the row ends.
+func (x *exam) makeHard() {
 	x.undo(func() {
 		x.ask(nil, `wp_delete_post( (int) get_option( 'e2e_hard_post' ), true ); delete_option( 'e2e_hard' ); delete_option( 'e2e_hard_post' );`)
 	})
@@ -27,10 +27,24 @@ func checkClone(x *exam) {
 		update_option( 'e2e_hard', $option );
 		$id = wp_insert_post( array( 'post_title' => 'hard 🦊', 'post_status' => 'publish', 'post_content' => $content ) );
 		add_post_meta( $id, '_elementor_data', wp_slash( $json ) ); update_option( 'e2e_hard_post', $id );`, x.url())
+}
+
+// hasHard wants them in a copy, with its own address in them.
+func (x *exam) hasHard() {
+	x.wordpress(true, `$make = function ( $args ) { `+hard+` }; $id = (int) get_option( 'e2e_hard_post' );
+		$have = array( get_option( 'e2e_hard' ), get_post_meta( $id, '_elementor_data', true ), get_post( $id )->post_content );
+		return $have === $make( $args ) ? true : $have;`, x.url())
+}
+
+// checkClone copies the site to a subdomain, looks into both, and deletes the copy.
+func checkClone(x *exam) {
+	copied := *x.demoSite
+	copied.domain = "copy." + x.domain
+	y := &exam{e2eSite: &e2eSite{demoSite: &copied, e2e: x.e2e, version: x.version}, ctx: x.ctx}
+	x.makeHard()
 	x.tenant("", "mkdir", "-p", copied.homeDir())
-	const all = `global $wpdb; $rows = array(); foreach ( array( $wpdb->posts, $wpdb->postmeta, $wpdb->users, $wpdb->terms ) as $t ) { $rows[] = $wpdb->get_results( "SELECT * FROM $t ORDER BY 1" ); } return md5( serialize( $rows ) );`
 	var before any
-	x.ask(&before, all)
+	x.ask(&before, content)
 
 	body := fields{"source_id": x.id, "target_domain": copied.domain, "title": "A copy 🦊"}
 	var r tasks.CloneResult
@@ -44,12 +58,10 @@ func checkClone(x *exam) {
 		x.note(y.err)
 		x.drop(copied.homeDir())
 	})
-	x.wordpress(before, all) // the original is as it was
+	x.wordpress(before, content) // the original is as it was
 	y.wordpress([]any{x.version, "A copy 🦊", copied.url(), r.DBName, r.TablePrefix, "0"},
 		`return array( get_bloginfo( 'version' ), wp_specialchars_decode( get_option( 'blogname' ) ), get_option( 'siteurl' ), DB_NAME, $GLOBALS['table_prefix'], get_option( 'blog_public' ) );`)
-	y.wordpress(true, `$make = function ( $args ) { `+hard+` }; $id = (int) get_option( 'e2e_hard_post' );
-		$have = array( get_option( 'e2e_hard' ), get_post_meta( $id, '_elementor_data', true ), get_post( $id )->post_content );
-		return $have === $make( $args ) ? true : $have;`, copied.url())
+	y.hasHard()
 	// "copy.<domain>" has the domain in it: what is left of the original stands behind slashes.
 	y.wordpress([]any{}, `global $wpdb; $found = array(); foreach ( $wpdb->get_col( 'SHOW TABLES' ) as $t ) { foreach ( $wpdb->get_results( "SELECT * FROM $t", ARRAY_A ) as $row ) {
 		foreach ( $row as $c => $v ) { if ( false !== strpos( str_replace( array( '\/', '%2F', '%2f' ), '/', (string) $v ), '//' . $args[0] ) ) { $found[] = "$t.$c"; } } } } return $found;`, x.domain)

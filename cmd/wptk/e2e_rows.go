@@ -83,6 +83,7 @@ var e2eRows = []e2eRow{
 
 	{name: "POST /core/update (safe)", check: checkSafeUpdate, beside: true},
 	{name: "POST /clone", check: checkClone},
+	{name: "POST /clone (another node)", check: checkCloneAway, beside: true},
 	{name: "POST /push", check: checkPush},
 	{name: "POST /backup", check: checkBackup},
 	{name: "GET /backups", check: checkBackups},
