@@ -89,6 +89,41 @@ func (s *Store) readNodes(ctx context.Context, ids []string) ([]NodeInfo, error)
 	return nodes, nil
 }
 
+// nodeLife is what tells whether a node is there.
+type nodeLife struct {
+	State     NodeState
+	Heartbeat time.Time
+}
+
+// readLives is readNodes for those who look at the whole fleet every few seconds: it reads no
+// descriptions.
+func (s *Store) readLives(ctx context.Context, ids []string) (map[string]nodeLife, error) {
+	pipe := s.rdb.Pipeline()
+	clock := pipe.Time(ctx)
+	fields := make([]*redis.SliceCmd, len(ids))
+	for i, id := range ids {
+		fields[i] = pipe.HMGet(ctx, s.names.node(id), "beat", "drain")
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("reading nodes: %w", err)
+	}
+	lives := make(map[string]nodeLife, len(ids))
+	for i, id := range ids {
+		beat, known := fields[i].Val()[0].(string)
+		_, drain := fields[i].Val()[1].(string)
+		if !known && !drain {
+			continue // without a record
+		}
+		var life nodeLife
+		if ms, err := strconv.ParseInt(beat, 10, 64); err == nil && ms > 0 {
+			life.Heartbeat = time.UnixMilli(ms).UTC()
+		}
+		life.State, _ = nodeState(clock.Val().Sub(life.Heartbeat), drain)
+		lives[id] = life
+	}
+	return lives, nil
+}
+
 func decodeNode(id string, fields map[string]string, now time.Time) (NodeInfo, error) {
 	var info NodeInfo
 	if text := fields["info"]; text != "" {

@@ -104,18 +104,18 @@ func (r *Reconciler) registered(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing nodes: %w", err)
 	}
-	infos, err := r.readNodes(ctx, ids)
+	lives, err := r.readLives(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range infos {
-		before, known := r.nodes[n.ID]
-		r.nodes[n.ID] = n.State
+	for id, n := range lives {
+		before, known := r.nodes[id]
+		r.nodes[id] = n.State
 		switch {
 		case n.State == NodeLost && before != NodeLost:
-			r.log.Error("node is lost; its operations wait for its return", "node", n.ID, "heartbeat", n.Heartbeat)
+			r.log.Error("node is lost; its operations wait for its return", "node", id, "heartbeat", n.Heartbeat)
 		case known && before == NodeLost && n.State != NodeLost:
-			r.log.Info("node is back", "node", n.ID)
+			r.log.Info("node is back", "node", id)
 		}
 	}
 	return ids, nil

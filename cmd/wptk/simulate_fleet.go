@@ -38,6 +38,7 @@ const (
 	fillsAtOnce  = 64
 	simScan      = 30 * time.Second // as a worker looks at its disks
 	simAccount   = 10               // installs of an account
+	simFew       = "few"            // the account that has smallFleet
 )
 
 // grow starts nodes until there are so many.
@@ -152,6 +153,9 @@ func (f *simFleet) fill(ctx context.Context, installs int, tell func(done int)) 
 // simSite is a record as long as a real one.
 func simSite(node string, i int) queue.Site {
 	account, domain := fmt.Sprintf("u%06d", i/simAccount), fmt.Sprintf("site-%06d.example.com", i)
+	if i < smallFleet {
+		account = simFew
+	}
 	ref := tasks.SiteRef{Node: node, Account: account, Domain: domain, Path: "public_html"}
 	ref.ID = tasks.SiteID(ref.Node, ref.Account, ref.Domain, ref.Path)
 	return queue.Site{SiteRef: ref, Status: queue.SiteOK, Docroot: "/home/" + account + "/domains/" + domain + "/public_html",

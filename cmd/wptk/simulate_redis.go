@@ -14,7 +14,9 @@ type sizeFigures struct {
 	Written     float64 `json:"bytes_to_disk_per_second"`
 	Connections int     `json:"connections"`
 	Memory      int64   `json:"memory_bytes"`
-	Scrape      float64 `json:"scrape_ms"` // 0 where none was made
+	Data        int64   `json:"data_bytes"` // without the buffers of connections and of the append-only file
+	Scrape      float64 `json:"scrape_ms"`
+	ScrapeCPU   float64 `json:"scrape_redis_cpu_ms"` // beyond what the fleet takes meanwhile
 }
 
 // redisSample is what Redis says of itself at a moment.
@@ -23,6 +25,7 @@ type redisSample struct {
 	cpu         float64 // seconds
 	commands    int64
 	memory, aof int64
+	data        int64
 	connections int
 }
 
@@ -33,18 +36,20 @@ func (s *simSide) sample(ctx context.Context) (redisSample, error) {
 		return sample, fmt.Errorf("reading redis info: %w", err)
 	}
 	var user, system float64
+	var clients, buffer int64
 	for _, field := range []struct {
 		section, name string
 		into          any
 	}{
 		{"CPU", "used_cpu_user", &user}, {"CPU", "used_cpu_sys", &system}, {"Stats", "total_commands_processed", &sample.commands},
-		{"Memory", "used_memory", &sample.memory}, {"Persistence", "aof_current_size", &sample.aof}, {"Clients", "connected_clients", &sample.connections},
+		{"Memory", "used_memory", &sample.memory},
+		{"Memory", "mem_clients_normal", &clients}, {"Memory", "mem_aof_buffer", &buffer}, {"Persistence", "aof_current_size", &sample.aof}, {"Clients", "connected_clients", &sample.connections},
 	} {
 		if _, err := fmt.Sscan(info[field.section][field.name], field.into); err != nil {
 			return sample, fmt.Errorf("reading %s of redis info: %w", field.name, err)
 		}
 	}
-	sample.cpu = user + system
+	sample.cpu, sample.data = user+system, sample.memory-clients-buffer
 	return sample, nil
 }
 
@@ -53,7 +58,7 @@ func (a redisSample) over(b redisSample) sizeFigures {
 	seconds := b.at.Sub(a.at).Seconds()
 	return sizeFigures{
 		CPU: figure(100 * (b.cpu - a.cpu) / seconds), Commands: figure(float64(b.commands-a.commands) / seconds),
-		Written: figure(max(0, float64(b.aof-a.aof)) / seconds), Connections: b.connections, Memory: b.memory,
+		Written: figure(max(0, float64(b.aof-a.aof)) / seconds), Connections: b.connections, Memory: b.memory, Data: b.data,
 	}
 }
 
@@ -79,9 +84,19 @@ func (s *simSide) idle(ctx context.Context, nodes int, window time.Duration) (si
 	}
 	size := before.over(after)
 	size.Nodes = nodes
+	if err := pause(ctx, time.Until(s.scraped.Add(snapshotCold))); err != nil {
+		return sizeFigures{}, err
+	}
+	if before, err = s.sample(ctx); err != nil {
+		return sizeFigures{}, err
+	}
 	if size.Scrape, _, err = s.scrape(ctx); err != nil {
 		return sizeFigures{}, err
 	}
-	size.Scrape = figure(size.Scrape)
+	if after, err = s.sample(ctx); err != nil {
+		return sizeFigures{}, err
+	}
+	meanwhile := size.CPU / 100 * after.at.Sub(before.at).Seconds()
+	size.Scrape, size.ScrapeCPU = figure(size.Scrape), figure(max(0, 1000*(after.cpu-before.cpu-meanwhile)))
 	return size, nil
 }

@@ -21,16 +21,16 @@ import (
 	"github.com/wispanel/wptk/queue"
 )
 
-// simSide is a Redis and an API of its own.
+// simSide is what all nodes share.
 type simSide struct {
 	redis   *devstack.Server
 	rdb     *redis.Client
 	api     *benchServer
 	metrics string // address
 	dir     string // of secrets
-	key     string
+	key     string // sees all
+	fewKey  string // sees the installs of simFew
 	client  *client
-	nodes   *simFleet // only of the small side
 	scraped time.Time
 }
 
@@ -106,25 +106,20 @@ func (s *simSide) makeKey(ctx context.Context) error {
 		return fmt.Errorf("opening Redis: %w", err)
 	}
 	defer store.Close() //nolint:errcheck // one call was made
-	_, s.key, err = queue.NewClient(store).CreateKey(ctx, queue.NewKey{Name: "simulate", Owner: "simulate", Role: queue.RoleAdmin})
+	client := queue.NewClient(store)
+	if _, s.key, err = client.CreateKey(ctx, queue.NewKey{Name: "all", Owner: "simulate", Role: queue.RoleAdmin}); err != nil {
+		return err
+	}
+	_, s.fewKey, err = client.CreateKey(ctx, queue.NewKey{Name: "few", Owner: simFew, Role: queue.RoleUser})
 	return err
-}
-
-// fillWith gives the side one node with some installs.
-func (s *simSide) fillWith(ctx context.Context, installs int, log *slog.Logger) error {
-	s.nodes = &simFleet{url: s.redis.URL(0), log: log}
-	return errors.Join(s.nodes.grow(ctx, 1), s.nodes.fill(ctx, installs, func(int) {}))
 }
 
 func (s *simSide) stop() (err error) {
 	if s == nil {
 		return nil
 	}
-	if s.nodes != nil {
-		err = s.nodes.stop()
-	}
 	if s.api != nil {
-		err = errors.Join(err, s.api.stop())
+		err = s.api.stop()
 	}
 	if s.rdb != nil {
 		err = errors.Join(err, s.rdb.Close())
@@ -139,12 +134,14 @@ func (s *simSide) stop() (err error) {
 }
 
 // fetch is a GET as a client makes it, read to its end.
-func (s *simSide) fetch(ctx context.Context, url string) (body []byte, next string, took time.Duration, err error) {
+func (s *simSide) fetch(ctx context.Context, key, url string) (body []byte, next string, took time.Duration, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, "", 0, fmt.Errorf("asking for %s: %w", url, err)
 	}
-	req.Header.Set("Authorization", "Bearer "+s.key)
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
 	began := time.Now()
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -170,7 +167,7 @@ func (s *simSide) scrape(ctx context.Context) (ms float64, text []byte, err erro
 	if err := pause(ctx, time.Until(s.scraped.Add(snapshotCold))); err != nil {
 		return 0, nil, err
 	}
-	text, _, took, err := s.fetch(ctx, "http://"+s.metrics+"/metrics")
+	text, _, took, err := s.fetch(ctx, "", "http://"+s.metrics+"/metrics")
 	s.scraped = time.Now()
 	return milliseconds(took), text, err
 }
@@ -182,7 +179,7 @@ type reconcileState struct {
 }
 
 func (s *simSide) reconciled(ctx context.Context) (reconcileState, error) {
-	text, _, _, err := s.fetch(ctx, "http://"+s.metrics+"/metrics")
+	text, _, _, err := s.fetch(ctx, "", "http://"+s.metrics+"/metrics")
 	if err != nil {
 		return reconcileState{}, err
 	}
@@ -200,6 +197,28 @@ func series(text []byte, name string) float64 {
 		}
 	}
 	return 0
+}
+
+const syncs = 50
+
+// syncTimes are the times in ms of writes that are on the disk when they are done.
+func syncTimes(dir string) (ms []float64, err error) {
+	f, err := os.Create(filepath.Join(dir, "sync"))
+	if err != nil {
+		return nil, fmt.Errorf("trying the disk: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	for range syncs {
+		began := time.Now()
+		if _, err := f.Write(make([]byte, 4096)); err != nil {
+			return nil, fmt.Errorf("trying the disk: %w", err)
+		}
+		if err := f.Sync(); err != nil {
+			return nil, fmt.Errorf("trying the disk: %w", err)
+		}
+		ms = append(ms, milliseconds(time.Since(began)))
+	}
+	return ms, nil
 }
 
 // loadAverage is what the machine does, over a minute; 0 where it does not say.

@@ -57,11 +57,11 @@ var simAsks = []string{"/wordpress/inspect", "/wordpress/inspect", "/wordpress/v
 // work asks for operations at random times, waits for their ends, and holds all to the promises.
 func (s *simulation) work(ctx context.Context, d time.Duration) error {
 	w := s.fleet.work
-	before, err := s.large.sample(ctx)
+	before, err := s.side.sample(ctx)
 	if err != nil {
 		return err
 	}
-	_, text, err := s.large.scrape(ctx)
+	_, text, err := s.side.scrape(ctx)
 	if err != nil {
 		return err
 	}
@@ -71,25 +71,25 @@ func (s *simulation) work(ctx context.Context, d time.Duration) error {
 	defer scraped()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.scrapeUntil(scraping) })
-	w.ask(ctx, s.large.client, s.fleet, time.Duration(float64(24*time.Hour)/float64(s.OpsPerDay)), d)
+	w.ask(ctx, s.side.client, s.fleet, time.Duration(float64(24*time.Hour)/float64(s.OpsPerDay)), d)
 	wg.Wait()
-	during, err := s.large.sample(ctx)
+	during, err := s.side.sample(ctx)
 	if err != nil {
 		return err
 	}
 	if err := s.settled(ctx, w); err != nil {
 		return err
 	}
-	after, err := s.large.sample(ctx)
+	after, err := s.side.sample(ctx)
 	if err != nil {
 		return err
 	}
-	text, _, _, err = s.large.fetch(ctx, "http://"+s.large.metrics+"/metrics")
+	text, _, _, err = s.side.fetch(ctx, "", "http://"+s.side.metrics+"/metrics")
 	if err != nil {
 		return err
 	}
 	api := 100 * (series(text, "process_cpu_seconds_total") - apiBefore) / time.Since(began).Seconds()
-	s.figures.Memory.Op = figure(float64(after.memory-before.memory) / float64(max(len(w.ids), 1)))
+	s.figures.Memory.Op = figure(float64(after.data-before.data) / float64(max(len(w.ids), 1)))
 	s.figures.Start = startFigures{N: len(w.started), Rate: figure(float64(len(w.ids)) / d.Seconds()),
 		Accepted50: figure(quantile(w.accepted, .5)), Accepted99: figure(quantile(w.accepted, .99)),
 		Asked50: figure(quantile(w.started, .5)), Asked99: figure(quantile(w.started, .99)),
@@ -101,7 +101,7 @@ func (s *simulation) work(ctx context.Context, d time.Duration) error {
 // scrapeUntil scrapes as Prometheus does, while others work.
 func (s *simulation) scrapeUntil(ctx context.Context) {
 	for {
-		ms, _, err := s.large.scrape(ctx)
+		ms, _, err := s.side.scrape(ctx)
 		if err != nil {
 			return // the time is over; an API that does not answer fails what asks it next
 		}
@@ -161,7 +161,7 @@ func (s *simulation) settled(ctx context.Context, w *simWork) error {
 	if w.errs != nil {
 		return fmt.Errorf("asking for operations: %w", w.errs)
 	}
-	store, err := queue.Open(ctx, queue.Options{URL: s.large.redis.URL(0)}, slog.New(slog.DiscardHandler))
+	store, err := queue.Open(ctx, queue.Options{URL: s.side.redis.URL(0)}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
