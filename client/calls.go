@@ -15,6 +15,25 @@ func (c *Client) Nodes(ctx context.Context) (*NodeListBody, error) {
 	return call[NodeListBody](ctx, c, Request{Method: http.MethodGet, Path: "/nodes"})
 }
 
+// RemoveNodeQuery narrows [Client.RemoveNode]; what is zero is left out.
+type RemoveNodeQuery struct {
+	// Also when the node is not lost, or has installs or open operations.
+	Force bool
+}
+
+func (q RemoveNodeQuery) values() url.Values {
+	v := url.Values{}
+	addBool(v, "force", q.Force)
+	return v
+}
+
+// RemoveNode: Take a node out of the fleet. Its installs and domains are forgotten, its open operations cancelled; its disks stay as they are. A worker that still runs registers again. For admins.
+//
+//	DELETE /api/v1/nodes/{id}
+func (c *Client) RemoveNode(ctx context.Context, id string, query RemoveNodeQuery) (*NodeRemovedBody, error) {
+	return call[NodeRemovedBody](ctx, c, Request{Method: http.MethodDelete, Path: "/nodes/" + url.PathEscape(id), Query: query.values()})
+}
+
 // DrainNode: Take a node out of service. It finishes what it runs. For admins.
 //
 //	POST /api/v1/nodes/{id}/drain

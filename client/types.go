@@ -1178,6 +1178,18 @@ type NodeListBody struct {
 	Success bool   `json:"success"`
 }
 
+// NodeRemovedBody is a part of answers.
+type NodeRemovedBody struct {
+	// Domains that are no longer known.
+	Domains int64  `json:"domains"`
+	ID      string `json:"id"`
+	// Installs that are no longer listed. Nothing on the node's disks has changed.
+	Installations int64 `json:"installations"`
+	// Open operations, which are cancelled.
+	Operations int64 `json:"operations"`
+	Success    bool  `json:"success"`
+}
+
 // NodeStatus is a part of answers.
 type NodeStatus struct {
 	ID            string `json:"id"`

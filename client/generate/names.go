@@ -10,6 +10,7 @@ var methodNames = map[string]string{
 	"get-nodes":                         "Nodes",
 	"post-nodes-id-drain":               "DrainNode",
 	"post-nodes-id-undrain":             "UndrainNode",
+	"delete-nodes-id":                   "RemoveNode",
 	"get-users-username-api-keys":       "Keys",
 	"post-users-username-api-keys":      "CreateKey",
 	"delete-users-username-api-keys-id": "DeleteKey",

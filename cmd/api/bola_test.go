@@ -141,7 +141,8 @@ func (k *kit) mustBeOpenToTheirOwner(all []walked) {
 	for _, w := range all {
 		if w.admin {
 			key := k.admin
-			if got := k.call(key, w.method, w.path, w.body); got.status >= 300 {
+			// A node that is in use is not removed: that answer is the owner's too.
+			if got := k.call(key, w.method, w.path, w.body); got.status >= 300 && got.status != 409 {
 				k.t.Errorf("%s answers an admin %d %s", w, got.status, got.raw)
 			}
 			continue

@@ -340,6 +340,28 @@ func TestDrainingNodeTakesNothingNew(t *testing.T) {
 	k.install(k.alice, "")
 }
 
+func TestNodeInUseIsRemovedByForceAlone(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	op := k.install(k.alice, "").text(t, "operation_id")
+	got := k.call(k.admin, "DELETE", "/api/v1/nodes/n1", "")
+	if got.status != 409 || !strings.Contains(got.raw, "it is up, ") || !strings.Contains(got.raw, "1 operations wait") {
+		t.Errorf("in use: %d %s", got.status, got.raw)
+	}
+	if got := k.call(k.alice, "DELETE", "/api/v1/nodes/n1?force=true", ""); got.status != 403 {
+		t.Errorf("not an admin: %d %s", got.status, got.raw)
+	}
+	if got := k.call(k.admin, "DELETE", "/api/v1/nodes/n1?force=true", ""); got.status != 200 || got.json(t)["operations"] != 1.0 {
+		t.Errorf("by force: %d %s", got.status, got.raw)
+	}
+	if got := k.call(k.alice, "GET", "/api/v1/wordpress/operations/"+op, ""); !strings.Contains(got.raw, `"cancelled"`) {
+		t.Errorf("its operation: %d %s", got.status, got.raw)
+	}
+	if got := k.call(k.admin, "DELETE", "/api/v1/nodes/n1", ""); got.status != 404 {
+		t.Errorf("again: %d %s", got.status, got.raw)
+	}
+}
+
 func TestNewDomainIsFoundByAScan(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)

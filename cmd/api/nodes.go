@@ -125,3 +125,30 @@ func (s *server) setDrain(ctx context.Context, id string, drain bool) (*nodeAnsw
 	out.Body.Success, out.Body.Node = true, viewNode(node)
 	return out, nil
 }
+
+type nodeRemoveInput struct {
+	ID    string `path:"id" maxLength:"63"`
+	Force bool   `query:"force" doc:"Also when the node is not lost, or has installs or open operations."`
+}
+
+type nodeRemoved struct {
+	Body struct {
+		Success    bool   `json:"success"`
+		ID         string `json:"id"`
+		Sites      int    `json:"installations" doc:"Installs that are no longer listed. Nothing on the node's disks has changed."`
+		Domains    int    `json:"domains" doc:"Domains that are no longer known."`
+		Operations int    `json:"operations" doc:"Open operations, which are cancelled."`
+	}
+}
+
+func (s *server) removeNode(ctx context.Context, in *nodeRemoveInput) (*nodeRemoved, error) {
+	exchangeOf(ctx).target = in.ID
+	gone, err := s.Ledger.RemoveNode(ctx, in.ID, in.Force)
+	if err != nil {
+		return nil, err
+	}
+	out := &nodeRemoved{}
+	out.Body.Success, out.Body.ID = true, in.ID
+	out.Body.Sites, out.Body.Domains, out.Body.Operations = gone.Sites, gone.Domains, gone.Ops
+	return out, nil
+}

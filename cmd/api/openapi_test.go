@@ -48,7 +48,7 @@ func TestOpenAPIDocumentHasEveryRoute(t *testing.T) {
 		"post /api/v1/wordpress/operations/{id}/cancel", "post /api/v1/wordpress/operations/{id}/retry",
 		"get /api/v1/wordpress/operations/{id}/log", "get /api/v1/wordpress/operations/{id}/events",
 		"get /api/v1/wordpress/installations", "get /api/v1/wordpress/installation", "get /api/v1/wordpress/status",
-		"get /api/v1/nodes", "post /api/v1/nodes/{id}/drain", "post /api/v1/nodes/{id}/undrain",
+		"get /api/v1/nodes", "post /api/v1/nodes/{id}/drain", "post /api/v1/nodes/{id}/undrain", "delete /api/v1/nodes/{id}",
 		"post /api/v1/users/{username}/api-keys", "get /api/v1/users/{username}/api-keys", "delete /api/v1/users/{username}/api-keys/{id}",
 	} {
 		method, path, _ := strings.Cut(route, " ")

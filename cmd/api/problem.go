@@ -95,6 +95,7 @@ func problemFor(ctx context.Context, err error) *problem {
 		exists  *queue.ExistsError
 		tooLong *http.MaxBytesError
 		unknown *queue.UnknownSitesError
+		inUse   *queue.NodeInUseError
 	)
 	x := exchangeOf(ctx)
 	p := newProblem("INTERNAL_ERROR", "Internal error").hint("report the request_id")
@@ -118,6 +119,8 @@ func problemFor(ctx context.Context, err error) *problem {
 		for _, id := range unknown.IDs {
 			p.Details = append(p.Details, tasks.Problem{Field: "ids", Reason: "no such install: " + id})
 		}
+	case errors.As(err, &inUse):
+		p = newProblem("CONFLICT", "The "+inUse.Error()).hint("stop its worker for two minutes and move its installs, or use force=true")
 	case errors.Is(err, queue.ErrTooLarge):
 		p = invalid(tasks.Problem{Field: "filter", Reason: fmt.Sprintf("fits more than %d installs", queue.MaxChildren)})
 	case errors.Is(err, queue.ErrNoRollout):

@@ -158,6 +158,8 @@ func (s *server) routes(router *mux.Router) {
 	add(api, get, apiBase+"/nodes", s.listNodes, "List nodes", "For admins.")
 	add(api, post, apiBase+"/nodes/{id}/drain", s.drainNode, "Take a node out of service", "It finishes what it runs. For admins.")
 	add(api, post, apiBase+"/nodes/{id}/undrain", s.undrainNode, "Put a node back into service", "For admins.")
+	add(api, del, apiBase+"/nodes/{id}", s.removeNode, "Take a node out of the fleet",
+		"Its installs and domains are forgotten, its open operations cancelled; its disks stay as they are. A worker that still runs registers again. For admins.")
 
 	add(api, post, apiBase+"/users/{username}/api-keys", s.createKey, "Create an API key", "The secret is in this answer only.")
 	add(api, get, apiBase+"/users/{username}/api-keys", s.listKeys, "List API keys", "")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"time"
 )
@@ -11,6 +12,7 @@ type nodesCmd struct {
 	List    nodesListCmd    `cmd:"" help:"All nodes and how they are."`
 	Drain   nodesDrainCmd   `cmd:"" help:"Let a node finish what it runs and take nothing new."`
 	Undrain nodesUndrainCmd `cmd:"" help:"Put a node back into service."`
+	Remove  nodesRemoveCmd  `cmd:"" help:"Take a node out of the fleet that will not come back."`
 }
 
 // node is what the API says about a node.
@@ -80,6 +82,36 @@ type nodesUndrainCmd struct{ nodeID }
 // Run puts the node back.
 func (cmd *nodesUndrainCmd) Run(ctx context.Context, a *app) error {
 	return a.nodeChange(ctx, cmd.ID, "undrain", "%s is in service again; it runs %d now.")
+}
+
+type nodesRemoveCmd struct {
+	nodeID
+	Force bool `help:"Also when it is not lost, or has installs or open operations: they are forgotten and cancelled." env:"-"`
+}
+
+// Run removes the node from the registry.
+func (cmd *nodesRemoveCmd) Run(ctx context.Context, a *app) error {
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	var gone struct {
+		ID                        string
+		Installations, Operations int
+	}
+	ask := request{method: http.MethodDelete, path: "/nodes/" + url.PathEscape(cmd.ID)}
+	if cmd.Force {
+		ask.query = url.Values{"force": {"true"}}
+	}
+	got, err := c.do(ctx, ask, &gone)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.line(got.raw)
+	}
+	say(a.out, "%s is no longer of the fleet; %d installs are forgotten, %d operations cancelled.", clean(gone.ID), gone.Installations, gone.Operations)
+	return nil
 }
 
 func (a *app) nodeChange(ctx context.Context, id, what, sentence string) error {
