@@ -15,6 +15,7 @@ type sizeFigures struct {
 	Connections int     `json:"connections"`
 	Memory      int64   `json:"memory_bytes"`
 	Data        int64   `json:"data_bytes"` // without the buffers of connections and of the append-only file
+	Ping        float64 `json:"ping_ms"`    // median answer to it, just before the scrape: what waiting for a turn takes
 	Scrape      float64 `json:"scrape_ms"`
 	ScrapeCPU   float64 `json:"scrape_redis_cpu_ms"` // beyond what the fleet takes meanwhile
 }
@@ -87,6 +88,9 @@ func (s *simSide) idle(ctx context.Context, nodes int, window time.Duration) (si
 	if err := pause(ctx, time.Until(s.scraped.Add(snapshotCold))); err != nil {
 		return sizeFigures{}, err
 	}
+	if size.Ping, err = s.ping(ctx); err != nil {
+		return sizeFigures{}, err
+	}
 	if before, err = s.sample(ctx); err != nil {
 		return sizeFigures{}, err
 	}
@@ -99,4 +103,19 @@ func (s *simSide) idle(ctx context.Context, nodes int, window time.Duration) (si
 	meanwhile := size.CPU / 100 * after.at.Sub(before.at).Seconds()
 	size.Scrape, size.ScrapeCPU = figure(size.Scrape), figure(max(0, 1000*(after.cpu-before.cpu-meanwhile)))
 	return size, nil
+}
+
+const pings = 51
+
+// ping is the median time in ms that Redis takes for a command that does nothing.
+func (s *simSide) ping(ctx context.Context) (float64, error) {
+	var took []float64
+	for range pings {
+		began := time.Now()
+		if err := s.rdb.Ping(ctx).Err(); err != nil {
+			return 0, fmt.Errorf("pinging redis: %w", err)
+		}
+		took = append(took, milliseconds(time.Since(began)))
+	}
+	return figure(quantile(took, .5)), nil
 }
