@@ -237,6 +237,34 @@ func TestCloneIsTheSameSiteUnderAnotherAddress(t *testing.T) {
 	src.mustBeGivenTo(t, "pauline")
 	src.mustReachAnotherNode(t, "roxana")
 	src.mustBeAsBefore(t, before)
+	src.mustLeaveItsDomainBehind(t)
+}
+
+// mustLeaveItsDomainBehind moves the original into its domain's own directory, where its
+// neighbours are none of the copy's.
+func (s original) mustLeaveItsDomainBehind(t *testing.T) {
+	t.Helper()
+	for _, name := range entries(t, s.docroot()) {
+		must(t, os.Rename(filepath.Join(s.docroot(), name), filepath.Join(s.home(), name)))
+	}
+	must(t, write(s.home(), "logs/access.log"))
+	must(t, write(s.home(), "private.php"))
+	giveTo(t, "clara", s.home())
+	moved := *s.order
+	moved.op.Site.Path, moved.op.Site.ID = "", SiteID(s.node.host.Node, "clara", "old.test", "")
+	s.order = &moved
+	before := s.state(t)
+	o := s.cloneTo(t, "clara", "moved.test", "public_html", Clone{})
+	r := answerOf[CloneResult](t, o.mustEnd(Succeeded))
+	for name, want := range map[string]bool{"logs": false, "private.php": false, "public_html": false, "shop": false, ".htaccess": true, "wp-content/uploads/a.jpg": true} {
+		if _, err := os.Lstat(filepath.Join(o.docroot(), name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if !r.SiteUp || r.Files < 1000 {
+		t.Errorf("%+v", r)
+	}
+	s.mustBeAsBefore(t, before)
 }
 
 // mustBeGivenTo has another account get a staging copy.

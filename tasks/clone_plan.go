@@ -169,8 +169,7 @@ func (r *Run) lookAtFiles(ctx context.Context, from wp.Site, p *clonePlan) error
 	}
 	p.Files, p.Bytes, p.Nested = belongings.Files, belongings.Bytes, belongings.Nested
 	if from.Docroot == from.Home {
-		// Logs, mail and other sites live there as well, and are not told apart while copying.
-		return refuse(CodeUnavailable, "The original is in its domain's own directory, beside what is not part of it.", "Move it to public_html first.")
+		r.logf("The original is in its domain's own directory: of that, only WordPress's own files and directories are copied.")
 	}
 	owner, _, err := r.Host.Files.DropIn(ctx, from, from.Docroot+"/"+objectCache)
 	if err != nil {

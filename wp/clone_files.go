@@ -16,6 +16,9 @@ type TreeCopy struct {
 	// Only, unless empty, are the paths below wp-content that come along; WordPress itself and
 	// what stands beside wp-content always does.
 	Only []string `json:"only,omitempty"`
+	// Shared is set by CopyInstall for an install in its domain's own directory, where logs,
+	// mail and other sites live as well: only what WordPress puts there comes along.
+	Shared bool `json:"shared,omitempty"`
 }
 
 // alwaysLeft has no meaning outside of the install that it was made for.
@@ -72,6 +75,7 @@ func (f Files) CopyInstall(ctx context.Context, from, to Site, stage string, wha
 	if from.User != to.User {
 		return TreeCopied{}, fmt.Errorf("copying install: %s and %s are different accounts", from.Account, to.Account)
 	}
+	what.Shared = from.Docroot == from.Home
 	encoded, err := json.Marshal(what)
 	if err != nil {
 		return TreeCopied{}, fmt.Errorf("encoding what to copy: %w", err)

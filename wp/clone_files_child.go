@@ -109,6 +109,9 @@ func (t *treeCopier) list(dir *os.Root, rel string, depth int) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", cleanLine(rel, 200), err)
 	}
+	if t.what.Shared && rel == "." {
+		names = slices.DeleteFunc(names, func(name string) bool { return !coreEntry.MatchString(name) })
+	}
 	slices.Sort(names)
 	at := len(t.all)
 	t.all = append(t.all, treeFolder{rel: rel, info: info})
