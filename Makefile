@@ -73,8 +73,8 @@ $(BIN)/golangci-lint: deploy/tools/go.mod
 	cd deploy/tools && $(GO) build -o ../../$(BIN)/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 .PHONY: bench
-bench: setup build ## Measure latency and progress reads beside their baselines
-	@met=0; for name in latency progress; do $(BIN)/wptk bench $$name --json || met=1; done; exit $$met
+bench: setup build ## Measure latency, progress reads and streams beside their baselines
+	@met=0; for name in latency progress streams; do $(BIN)/wptk bench $$name --json || met=1; done; exit $$met
 
 .PHONY: chaos
 chaos: setup build ## Break everything that can break under real processes, and hold the history to the promises (CHAOS="--short" for three minutes)

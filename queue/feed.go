@@ -290,26 +290,16 @@ func (s *Subscription) Replay(ctx context.Context, from FeedPos, tell func(*Feed
 		}
 		return nil
 	}
-	f := s.feed
-	select {
-	case f.replays <- struct{}{}:
-		defer func() { <-f.replays }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	r, looked := newReel(f.Store, from), 0
+	r, looked := newReel(s.feed.Store, from), 0
 	for ctx.Err() == nil {
-		p, err := r.next(ctx)
+		p, err := s.replayed(ctx, r)
 		if err != nil {
 			return err
 		}
-		if looked += len(p.events); looked > replayMost {
+		if looked += p.looked; looked > replayMost {
 			return ErrFeedGone
 		}
 		for _, e := range p.events {
-			if e.Pos.Compare(s.From) > 0 || !s.of.wants(e) {
-				continue
-			}
 			if err := tell(e); err != nil {
 				return err
 			}
@@ -322,4 +312,26 @@ func (s *Subscription) Replay(ctx context.Context, from FeedPos, tell func(*Feed
 		}
 	}
 	return ctx.Err()
+}
+
+// replayed reads a page when it is its turn, and keeps what the subscriber is to be told.
+// The telling is no part of the turn: a reader that is slow, or pretends to be, would have
+// all others wait.
+func (s *Subscription) replayed(ctx context.Context, r *reel) (page, error) {
+	select {
+	case s.feed.replays <- struct{}{}:
+		defer func() { <-s.feed.replays }()
+	case <-ctx.Done():
+		return page{}, ctx.Err()
+	}
+	p, err := r.next(ctx)
+	p.looked = len(p.events)
+	var wanted []*FeedEvent // not the array of all
+	for _, e := range p.events {
+		if e.Pos.Compare(s.From) <= 0 && s.of.wants(e) {
+			wanted = append(wanted, e)
+		}
+	}
+	p.events = wanted
+	return p, err
 }

@@ -81,6 +81,7 @@ func newReel(s *Store, from FeedPos) *reel {
 // page is a stretch of the order.
 type page struct {
 	events []*FeedEvent
+	looked int     // how many there were before those were left out that nobody wants here
 	upTo   FeedPos // all up to here are in this page or in one before
 	more   bool    // there are later ones
 }

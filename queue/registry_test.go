@@ -19,7 +19,7 @@ func registryStore(t *testing.T) *Store {
 }
 
 // openStore opens a store on a database that other stores of the test may share.
-func openStore(t *testing.T, url string) *Store {
+func openStore(t testing.TB, url string) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), Options{URL: url, Prefix: "t" + fmt.Sprint(prefixes.Add(1)) + ":"}, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -57,7 +57,7 @@ func (s *server) follow(w http.ResponseWriter, r *http.Request, of queue.Audienc
 		return
 	}
 	defer leave()
-	st := &feedStream{s: s, r: r, of: of, sse: newSSE(w)}
+	st := &feedStream{s: s, r: r, of: of, sse: newSSE(w, r)}
 	if st.sub, err = s.Feed.Subscribe(r.Context(), of, st.cutOff); err != nil {
 		writeProblem(w, r, err)
 		return

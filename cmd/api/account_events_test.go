@@ -247,17 +247,6 @@ func TestStreamsHaveALimitOfAKeyAndOfTheProcess(t *testing.T) {
 	}
 }
 
-// narrow is a listener whose connections hold little, as those of far clients do.
-type narrow struct{ net.Listener }
-
-func (l narrow) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if tcp, ok := c.(*net.TCPConn); ok {
-		err = errors.Join(err, tcp.SetWriteBuffer(4<<10))
-	}
-	return c, err
-}
-
 func TestReaderThatStopsReadingIsCutOffAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
@@ -266,7 +255,7 @@ func TestReaderThatStopsReadingIsCutOffAndLosesNothing(t *testing.T) {
 		handler.ServeHTTP(w, r)
 		close(ended)
 	}))
-	srv.Listener = narrow{srv.Listener}
+	srv.Config.ConnContext = withConn // as run does: the kernel holds little for it
 	srv.Start()
 	t.Cleanup(srv.Close)
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", srv.Listener.Addr().String())

@@ -299,12 +299,12 @@ func TestLongPollReturnsOnChange(t *testing.T) {
 
 func TestClosingProcessEndsLongPolls(t *testing.T) {
 	t.Parallel()
-	closing := make(chan struct{})
+	closing, closes := context.WithCancel(t.Context())
 	k := newKit(t, func(d *deps) { d.Closing = closing })
 	id := k.install(k.alice, "").text(t, "id")
 	polled := make(chan answer, 1)
 	go func() { polled <- callOn(t, k.api.URL, k.alice, "GET", progressURL(id)+"?wait=60", "") }()
-	close(closing)
+	closes()
 	if got := <-polled; got.status != 200 || got.text(t, "status") != "queued" {
 		t.Errorf("got %d %s", got.status, got.raw)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -48,7 +49,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer leave()
-	st := &stream{sse: newSSE(w), s: s, r: r, op: op, last: last}
+	st := &stream{sse: newSSE(w, r), s: s, r: r, op: op, last: last}
 	if err := st.run(resumed); err != nil {
 		exchangeOf(r.Context()).log.Debug("stream ended", "op", op.ID, "err", err)
 	}
@@ -67,7 +68,7 @@ func (st *stream) run(resumed bool) error {
 		if done, err := st.catchUp(); done || err != nil {
 			return err
 		}
-		beat, stop := st.s.untilClosing(ctx, heartbeatEvery)
+		beat, stop := context.WithTimeout(ctx, heartbeatEvery)
 		err := st.s.Watcher.Wait(beat, st.op.ID, st.last)
 		quiet := beat.Err() != nil
 		stop()

@@ -15,7 +15,7 @@ func healthz(w http.ResponseWriter, _ *http.Request) {
 // readyz says whether requests would be answered now.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	select {
-	case <-s.Closing:
+	case <-s.Closing.Done():
 		writeProblem(w, r, newProblem("QUEUE_UNAVAILABLE", "Shutting down").after(time.Second))
 		return
 	default:

@@ -58,7 +58,7 @@ func newKit(t testing.TB, change ...func(*deps)) *kit {
 	background(t, feed.Run)
 	k.deps = deps{
 		Ledger: k.client, Watcher: watcher, Feed: feed, Metrics: queue.NewMetrics(prometheus.NewRegistry()),
-		Secrets: secrets, Log: log, RateLimit: 10_000, FreshWait: 50 * time.Millisecond, Ready: store.Ping, Closing: make(chan struct{}),
+		Secrets: secrets, Log: log, RateLimit: 10_000, FreshWait: 50 * time.Millisecond, Ready: store.Ping, Closing: t.Context(),
 	}
 	for _, f := range change {
 		f(&k.deps)

@@ -23,14 +23,23 @@ const writeTimeout = 30 * time.Second
 
 // gcPercent lets the heap of a few megabytes grow to some tens before it is
 // collected: at thousands of polls a second the collector was the largest cost of
-// one after the network. GOGC in the environment wins.
-const gcPercent = 400
+// one after the network. With many streams the heap is a hundred megabytes, of which
+// four times as much would be waste.
+const (
+	gcPercent        = 400
+	gcPercentStreams = 100
+)
+
+// collectAt sets how far the heap may grow. GOGC in the environment wins.
+func collectAt(percent int) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
+}
 
 // run opens what the API needs and serves until ctx ends or a part fails.
 func run(ctx context.Context, log *slog.Logger, cfg *settings) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	collectAt(gcPercent)
 	secrets, err := seal.LoadOrCreate(cfg.SecretsKeyFile)
 	if err != nil {
 		return fmt.Errorf("--secrets-key-file: %w", err)
@@ -60,7 +69,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *settings) error {
 	d := deps{
 		Ledger: client, Watcher: watcher, Feed: feed, Metrics: metrics, Secrets: secrets, Log: log,
 		Proxies: proxies, Egress: outside, RateLimit: cfg.RateLimit, Retention: cfg.OpRetention,
-		Ready: store.Ping, Closing: ctx.Done(),
+		Ready: store.Ping, Closing: ctx,
 	}
 	handler := newServer(d)
 	courier := queue.NewCourier(store, client, watcher, queue.CourierConfig{Sender: newSender(d)})
@@ -99,6 +108,7 @@ func listenAndServe(ctx context.Context, log *slog.Logger, cfg *settings, handle
 		WriteTimeout:      writeTimeout, // long polls and streams move it
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // clients that break off, mostly
 	}, listener)
 }

@@ -34,7 +34,7 @@ type deps struct {
 	FreshWait time.Duration // how long a read waits for an inspection; 15 s when 0
 
 	Ready   func(context.Context) error // nil when requests can be served
-	Closing <-chan struct{}             // closed when the process is about to stop: long answers end
+	Closing context.Context             // ends when the process is about to stop: long answers end
 }
 
 type server struct {

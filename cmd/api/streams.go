@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -13,8 +16,9 @@ import (
 const (
 	heartbeatEvery = 15 * time.Second // proxies cut connections that are silent for longer
 	streamFor      = 15 * time.Minute // then the client comes back with Last-Event-ID
-	maxStreams     = 8192             // in one process; each costs some 50 KB
+	maxStreams     = 8192             // in one process; each costs some 65 KB: wptk bench streams
 	keyStreams     = 256              // of one key in one process
+	manyStreams    = 500              // from here on the heap is theirs
 )
 
 // streams counts the open streams of the process.
@@ -42,8 +46,10 @@ func (s *streams) enter(key string) (leave func(), err error) {
 	case s.total >= s.most:
 		return nil, newProblem("QUEUE_UNAVAILABLE", "Too many open streams").hint("poll the progress instead").after(5 * time.Second)
 	}
-	s.total++
 	s.metrics.Stream(1)
+	if s.total++; s.total == manyStreams {
+		collectAt(gcPercentStreams)
+	}
 	s.keys[key]++
 	return func() { s.leave(key) }, nil
 }
@@ -51,8 +57,10 @@ func (s *streams) enter(key string) (leave func(), err error) {
 func (s *streams) leave(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.total--
 	s.metrics.Stream(-1)
+	if s.total--; s.total == manyStreams/2 {
+		collectAt(gcPercent)
+	}
 	if s.keys[key]--; s.keys[key] == 0 {
 		delete(s.keys, key)
 	}
@@ -65,11 +73,33 @@ type sse struct {
 }
 
 // newSSE begins the answer.
-func newSSE(w http.ResponseWriter) sse {
+func newSSE(w http.ResponseWriter, r *http.Request) sse {
+	holdLittle(r.Context())
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	return sse{w: w, rc: http.NewResponseController(w)}
+}
+
+// streamBuffer is how many bytes the kernel may hold for the reader of a stream, some
+// hundred events. By itself it lets megabytes pile up for each reader that has stopped.
+const streamBuffer = 64 << 10
+
+type connKey struct{}
+
+// withConn is http.Server's ConnContext.
+func withConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+func holdLittle(ctx context.Context) {
+	conn, _ := ctx.Value(connKey{}).(net.Conn)
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetWriteBuffer(streamBuffer) //nolint:errcheck // fails only for a connection that is gone
+	}
 }
 
 // send writes one event. The id is where Last-Event-ID resumes; "" leaves that as it is.

@@ -79,16 +79,6 @@ func (s *server) await(w http.ResponseWriter, r *http.Request, op tasks.Op, ask 
 // so that waiting clients do not hold up a restart.
 func (s *server) untilClosing(parent context.Context, wait time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(parent, wait)
-	if s.Closing == nil {
-		return ctx, cancel
-	}
-	done := make(chan struct{})
-	go func() {
-		select {
-		case <-s.Closing:
-			cancel()
-		case <-done:
-		}
-	}()
-	return ctx, func() { close(done); cancel() }
+	stop := context.AfterFunc(s.Closing, cancel)
+	return ctx, func() { stop(); cancel() }
 }

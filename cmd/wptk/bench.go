@@ -15,9 +15,11 @@ type benchCmd struct {
 	Install  benchInstallCmd  `cmd:"" help:"An install from POST to succeeded, beside the script that does it with WP-CLI."`
 	Update   benchUpdateCmd   `cmd:"" help:"An update of WordPress, beside wp core update and update-db; and what a safe one costs."`
 	Backup   benchBackupCmd   `cmd:"" help:"A first backup and one of an unchanged site, beside wp db export and zip."`
+	Streams  benchStreamsCmd  `cmd:"" help:"5,000 streams of events on one API process: memory, latency, and that nobody misses any or is told twice."`
 	Clone    benchCloneCmd    `cmd:"" help:"A clone from POST to succeeded, beside cp, wp db export and import, and wp search-replace."`
 
 	ProgressServer progressServerCmd `cmd:"" hidden:"" help:"A bare handler, for bench progress."`
+	StreamsServer  streamsServerCmd  `cmd:"" hidden:"" help:"A bare stream, for bench streams."`
 }
 
 // figures is the last line of a measurement on standard output.

@@ -34,7 +34,7 @@ type benchServer struct {
 }
 
 // startAPI starts the real thing.
-func (b *progressBench) startAPI(ctx context.Context, profile string) (*benchServer, error) {
+func (b *progressBench) startAPI(ctx context.Context, profile string, more ...string) (*benchServer, error) {
 	program, err := sibling("wptk-api")
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (b *progressBench) startAPI(ctx context.Context, profile string) (*benchSer
 	if profile != "" {
 		args = append(args, "--cpu-profile", profile)
 	}
-	return startServer(ctx, program, args)
+	return startServer(ctx, program, append(args, more...))
 }
 
 // startBare starts this program as one of the bare handlers.

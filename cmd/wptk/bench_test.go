@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -111,5 +113,42 @@ func TestBareHandlerWritesEveryField(t *testing.T) {
 		if b.String() != want {
 			t.Errorf("%q became %q", packed, &b)
 		}
+	}
+}
+
+func TestStreamReaderCountsWhatIsLeftOutAndWhatComesTwice(t *testing.T) {
+	t.Parallel()
+	r := &streamReader{seqs: map[string]int64{}}
+	lines := bufio.NewReaderSize(strings.NewReader(`id: 1-00-1
+event: snapshot
+data: {"operations":[{"operation_id":"op_a","seq":2}],"truncated":false}
+
+: still here
+
+id: 2-00-1
+event: progress
+data: {"operation_id":"op_a","message":"","seq":3}
+
+id: 2-00-1
+event: progress
+data: {"operation_id":"op_a","message":"","seq":3}
+
+id: 3-00-1
+event: progress
+data: {"operation_id":"op_b","message":"","seq":2,"at":""}
+
+id: 4-00-1
+event: progress
+data: {"operation_id":"op_a","message":"","se`), 16)
+	for range 5 {
+		if done, err := r.event(lines); err != nil || done {
+			t.Fatal(done, err)
+		}
+	}
+	if _, err := r.event(lines); !errors.Is(err, errReading) || r.last != "3-00-1" {
+		t.Errorf("half an event counts: %v, behind %s", err, r.last)
+	}
+	if r.again != 1 || r.gaps != 1 || r.missing(map[string]int64{"op_a": 3, "op_b": 2, "op_c": 4}) != 5 {
+		t.Errorf("%d twice, %d left out, %d missing", r.again, r.gaps, r.missing(map[string]int64{"op_a": 3, "op_b": 2, "op_c": 4}))
 	}
 }
