@@ -53,6 +53,9 @@ type Key struct {
 	RateLimit   int            `json:"rate_limit,omitempty"` // requests a minute; 0 = the API's default
 	CreatedAt   time.Time      `json:"created_at"`
 
+	// Session is the id of the console session that acts for the key; "" is the key itself.
+	Session string `json:"-"`
+
 	sum string // digest of the secret it was found by
 }
 
@@ -89,8 +92,8 @@ func digest(secret string) string {
 }
 
 // wellFormed keeps garbage away from Redis and from the cache of look-ups.
-func wellFormed(secret string) bool {
-	hexPart, ok := strings.CutPrefix(secret, secretStart)
+func wellFormed(secret, start string) bool {
+	hexPart, ok := strings.CutPrefix(secret, start)
 	if !ok || len(hexPart) != 2*secretBytes {
 		return false
 	}
@@ -126,17 +129,25 @@ func (c *Client) CreateKey(ctx context.Context, n NewKey) (Key, string, error) {
 	return k, secret, nil
 }
 
-// LookupKey finds the key that a secret belongs to, or ErrBadKey. Answers are
+// LookupKey finds the key that a secret, or that of a session, belongs to, or ErrBadKey. Answers are
 // remembered in the process, so that a poll costs no extra round trip: a
 // revocation is seen by every API process within 5 s.
 //
 // Redis is asked by the secret's hash, so the time of a look-up says nothing
 // about how much of a guess was right.
 func (c *Client) LookupKey(ctx context.Context, secret string) (Key, error) {
-	if !wellFormed(secret) {
+	if isSession(secret) {
+		return c.lookupSession(ctx, secret)
+	}
+	if !wellFormed(secret, secretStart) {
 		return Key{}, ErrBadKey
 	}
-	sum, now := digest(secret), time.Now()
+	return c.lookup(ctx, digest(secret))
+}
+
+// lookup finds a key by the hash of its secret, or ErrBadKey.
+func (c *Client) lookup(ctx context.Context, sum string) (Key, error) {
+	now := time.Now()
 	k, known, found := c.keys.get(sum, now)
 	if !found {
 		var err error

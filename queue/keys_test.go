@@ -25,7 +25,7 @@ func TestKeyIsFoundByItsSecretAlone(t *testing.T) {
 	c := NewClient(registryStore(t))
 	made, secret := createKey(t, c, NewKey{Name: "ci", Owner: "alice", IPWhitelist: []string{"10.0.0.0/8"}, RateLimit: 5})
 
-	if !wellFormed(secret) || made.Prefix != secret[:12] || len(made.ID) != 16 {
+	if !wellFormed(secret, secretStart) || made.Prefix != secret[:12] || len(made.ID) != 16 {
 		t.Errorf("made %+v with secret of %d characters", made, len(secret))
 	}
 	found := must[Key](t)(c.LookupKey(t.Context(), secret))

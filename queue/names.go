@@ -72,6 +72,8 @@ func (n names) domain(domain string) string    { return n.prefix + "dom:{" + dom
 func (n names) key(sha256hex string) string          { return n.prefix + "key:" + sha256hex }
 func (n names) keyIndex() string                     { return n.prefix + "keys" }
 func (n names) accountKeys(account string) string    { return n.prefix + "acctkeys:" + account }
+func (n names) code(sum string) string               { return n.prefix + "code:" + sum }
+func (n names) session(sum string) string            { return n.prefix + "sess:" + sum }
 func (n names) limit(bucket string) string           { return n.prefix + "lim:" + bucket }
 func (n names) idempotency(scope, sum string) string { return n.prefix + "idem:" + scope + ":" + sum }
 

@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // ticketLife is how long a ticket may be used: the API does so at once.
@@ -45,9 +43,9 @@ func (c *Client) NewTicket(ctx context.Context, t Ticket) (token string, err err
 // (any more).
 func (c *Client) TakeTicket(ctx context.Context, token string) (Ticket, error) {
 	var t Ticket
-	value, err := c.rdb.GetDel(ctx, c.names.ticket(token)).Result()
-	if errors.Is(err, redis.Nil) {
-		return t, ErrNotFound
+	value, err := c.take(ctx, c.names.ticket(token))
+	if errors.Is(err, ErrNotFound) {
+		return t, err
 	}
 	if err != nil {
 		return t, fmt.Errorf("taking ticket: %w", err)
