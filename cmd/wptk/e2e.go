@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wispanel/wptk/deploy/devstack"
+	"github.com/wispanel/wptk/deploy/devtools"
 )
 
 // e2eCmd asks for everything that the API offers, on real sites of several versions of
@@ -32,8 +33,8 @@ type e2e struct {
 	*demo
 	cmd       *e2eCmd
 	front     *front
-	cache     *devstack.Server // the Redis that the node offers to sites
-	browser   *browser         // nil until a row needs one
+	cache     *devstack.Server  // the Redis that the node offers to sites
+	browser   *devtools.Browser // nil until a row needs one
 	browserMu sync.Mutex
 	artefacts string
 	sites     []*e2eSite

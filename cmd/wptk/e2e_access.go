@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/wispanel/wptk/deploy/devtools"
 	"github.com/wispanel/wptk/tasks"
 )
 
@@ -72,14 +73,14 @@ func checkAutoLogin(x *exam) {
 	x.wordpress(0, `return (int) $GLOBALS['wpdb']->get_var( "SELECT COUNT(*) FROM {$GLOBALS['wpdb']->options} WHERE option_name LIKE 'wptk\_login\_%'" );`)
 
 	link, _ = x.login("/wp-admin/")
-	x.browse(func(b *tab) error {
-		if err := b.open(x.ctx, link.String(), "document.querySelector('form button')"); err != nil {
+	x.browse(func(b *devtools.Tab) error {
+		if err := b.Open(x.ctx, link.String(), "document.querySelector('form button')"); err != nil {
 			return err
 		}
-		if err := b.click(x.ctx, "form button", "document.querySelector('body.wp-admin #wp-admin-bar-my-account')"); err != nil {
+		if err := b.Click(x.ctx, "form button", "document.querySelector('body.wp-admin #wp-admin-bar-my-account')"); err != nil {
 			return err
 		}
-		return b.screenshot(x.ctx, x.e2e.artefacts, "auto-login-"+x.version)
+		return b.Screenshot(x.ctx, x.e2e.artefacts, "auto-login-"+x.version)
 	})
 }
 
@@ -108,19 +109,19 @@ func checkHideLogin(x *exam) {
 	_, form := x.login("/wp-admin/profile.php")
 	x.visits(x.visitor(), http.StatusSeeOther, "/", form)
 
-	x.browse(func(b *tab) error {
-		if err := b.open(x.ctx, x.url()+loginPage, "document.title.startsWith('404')"); err != nil {
+	x.browse(func(b *devtools.Tab) error {
+		if err := b.Open(x.ctx, x.url()+loginPage, "document.title.startsWith('404')"); err != nil {
 			return err
 		}
-		if err := b.open(x.ctx, x.url()+door, "document.querySelector('#loginform')"); err != nil {
+		if err := b.Open(x.ctx, x.url()+door, "document.querySelector('#loginform')"); err != nil {
 			return err
 		}
-		if err := b.fill(x.ctx, "#user_login", e2eAdmin, "#user_pass", x.password); err != nil {
+		if err := b.Fill(x.ctx, "#user_login", e2eAdmin, "#user_pass", x.password); err != nil {
 			return err
 		}
-		if err := b.screenshot(x.ctx, x.e2e.artefacts, "hide-login-"+x.version); err != nil {
+		if err := b.Screenshot(x.ctx, x.e2e.artefacts, "hide-login-"+x.version); err != nil {
 			return err
 		}
-		return b.click(x.ctx, "#wp-submit", "document.querySelector('body.wp-admin #wp-admin-bar-my-account')")
+		return b.Click(x.ctx, "#wp-submit", "document.querySelector('body.wp-admin #wp-admin-bar-my-account')")
 	})
 }

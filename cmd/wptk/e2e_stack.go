@@ -109,10 +109,10 @@ func (e *e2e) resolveVersions() error {
 func (e *e2e) takeDown(keepLogs bool) error {
 	var err error
 	if e.browser != nil {
-		e.browser.close()
+		err = e.browser.Close()
 	}
 	if e.front != nil {
-		err = e.front.close()
+		err = errors.Join(err, e.front.close())
 	}
 	if e.cache != nil {
 		err = errors.Join(err, e.cache.Stop())
