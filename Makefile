@@ -41,9 +41,9 @@ test-all: setup-web ## test, with workers that die at every boundary of every st
 	WPTK_TEST_ALL=1 $(GO) test $(TESTFLAGS) -timeout 60m $(PACKAGES)
 
 .PHONY: browser
-browser: ## Log in to a real site with Chromium; its pictures are kept in bin/_artifacts
+browser: ## Use the operations console and log in to a real site with Chromium; pictures are kept in bin/_artifacts
 	@./deploy/setup.sh --with-browser
-	$(GO) test -race -tags browser ./tasks -run WithABrowser -count=1 -v -artifacts -outputdir $(CURDIR)/$(BIN)
+	$(GO) test -race -tags browser ./tasks ./cmd/api -run WithABrowser -count=1 -v -artifacts -outputdir $(CURDIR)/$(BIN)
 
 .PHONY: e2e
 e2e: build ## Ask for everything the API offers on WordPress 6.2, 6.5 and the newest, and look in WordPress; pictures are kept in bin/e2e

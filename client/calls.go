@@ -8,6 +8,13 @@ import (
 	"net/url"
 )
 
+// ConsoleLink: Make a sign-in link for the operations console. Once, within a minute, it opens a session that ends with the key. For admins.
+//
+//	POST /api/v1/console/links
+func (c *Client) ConsoleLink(ctx context.Context) (*ConsoleLinkAnswerBody, error) {
+	return call[ConsoleLinkAnswerBody](ctx, c, Request{Method: http.MethodPost, Path: "/console/links"})
+}
+
 // Nodes: List nodes. For admins.
 //
 //	GET /api/v1/nodes

@@ -754,6 +754,14 @@ type CloneRequest struct {
 	Title string `json:"title,omitempty"`
 }
 
+// ConsoleLinkAnswerBody is a part of answers.
+type ConsoleLinkAnswerBody struct {
+	// Opens /console#<code> once.
+	Code      string     `json:"code"`
+	ExpiresAt *time.Time `json:"expires_at"`
+	Success   bool       `json:"success"`
+}
+
 // CoreFacts is a part of answers.
 type CoreFacts struct {
 	Blogs int64 `json:"blogs"`
@@ -1148,7 +1156,11 @@ type MeasureStatus struct {
 
 // Node is a part of answers.
 type Node struct {
-	BulkSlots     int64      `json:"bulk_slots"`
+	// Operations that wait for one of the bulk slots.
+	BulkQueued int64 `json:"bulk_queued"`
+	BulkSlots  int64 `json:"bulk_slots"`
+	// Operations that wait for one of the fast slots. Those behind others of their install are not counted yet.
+	FastQueued    int64      `json:"fast_queued"`
 	FastSlots     int64      `json:"fast_slots"`
 	HeartbeatAt   *time.Time `json:"heartbeat_at"`
 	ID            string     `json:"id"`

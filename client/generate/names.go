@@ -7,6 +7,7 @@ var methodWords = map[string]string{"GET": "Get", "POST": "Post", "PATCH": "Patc
 // methodNames are the operations' names in Go. An operation that is not here is called
 // by its id (PostWordpressSomething); naming it later takes the other name away.
 var methodNames = map[string]string{
+	"post-console-links":                "ConsoleLink",
 	"get-nodes":                         "Nodes",
 	"post-nodes-id-drain":               "DrainNode",
 	"post-nodes-id-undrain":             "UndrainNode",

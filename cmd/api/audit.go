@@ -11,7 +11,7 @@ func (s *server) audit(r *http.Request) {
 		outcome = "accepted"
 	}
 	s.Log.Info("change requested", "logger", "audit",
-		"key", x.key.Prefix, "account", x.key.Owner, "addr", x.addr.String(),
+		"key", x.key.Prefix, "session", x.key.Session, "account", x.key.Owner, "addr", x.addr.String(),
 		"action", r.Method+" "+x.route, "target", x.target,
 		"outcome", outcome, "status", x.status, "request", x.id)
 }

@@ -134,8 +134,12 @@ func (s *server) identify(x *exchange, r *http.Request) error {
 
 // allowed checks the key's permissions against the route's area.
 func allowed(x *exchange, method string) error {
+	if x.key.Session != "" && !consoleMay(method, x.route) {
+		return newProblem("FORBIDDEN", "A console session is not for this").hint("use the key itself")
+	}
 	area, admin := areaOf(x.route)
-	if !x.key.Allows(area, method == http.MethodGet) {
+	// A key for reading gets a console that only shows.
+	if !x.key.Allows(area, method == http.MethodGet || x.route == consoleLinks) {
 		return newProblem("FORBIDDEN", "API key is not scoped for '"+area+"'")
 	}
 	if admin && x.key.Role != queue.RoleAdmin {
@@ -153,7 +157,7 @@ func areaOf(route string) (permission string, admin bool) {
 		return queue.PermWordPress, false
 	case strings.HasPrefix(rest, "/webhooks"):
 		return queue.PermWebhooks, false
-	case strings.HasPrefix(rest, "/nodes"):
+	case strings.HasPrefix(rest, "/nodes"), strings.HasPrefix(rest, "/console"):
 		return queue.PermAll, true
 	}
 	return queue.PermAll, false

@@ -88,7 +88,7 @@ func add[I, O any](api huma.API, method, path string, h func(context.Context, *I
 		op.DefaultStatus = http.StatusAccepted
 	case *deliveryAnswer:
 		op.DefaultStatus = http.StatusAccepted
-	case *keyAnswer, *scheduleCreated, *webhookSecretAnswer:
+	case *keyAnswer, *consoleLinkAnswer, *scheduleCreated, *webhookSecretAnswer:
 		op.DefaultStatus = http.StatusCreated
 	}
 	if method != get {

@@ -33,7 +33,8 @@ const inFlight = time.Minute
 func (s *server) idempotent(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key := r.Header.Get("Idempotency-Key")
-		if key == "" || r.Method == http.MethodGet {
+		// Without an owner a kept answer could be anybody's: what is public is not repeated.
+		if key == "" || r.Method == http.MethodGet || exchangeOf(r.Context()).key.ID == "" {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -92,7 +93,7 @@ func (s *server) reserve(r *http.Request, key string) (queue.Reservation, bool, 
 // showsSecret marks the routes whose answer shows a secret, and which make a new
 // object every time they run.
 func showsSecret(route string) bool {
-	return strings.HasSuffix(route, "/api-keys") || route == apiBase+"/webhooks" || route == apiBase+"/webhooks/{id}/rotate"
+	return strings.HasSuffix(route, "/api-keys") || route == apiBase+"/webhooks" || route == apiBase+"/webhooks/{id}/rotate" || route == consoleLinks
 }
 
 // settle keeps the answer, or gives the key back. An answer of 5xx does neither:

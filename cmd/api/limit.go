@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -29,12 +30,14 @@ func (s *server) countAddress(x *exchange, r *http.Request) error {
 	return s.applyLimit(x.Header(), limit)
 }
 
-// bucket names the counter of a key and what it may reach within a minute.
+// bucket names the counter of a key and what it may reach within a minute. A console
+// counts for itself: looking on takes nothing from the programs that use the same key.
 func (s *server) bucket(key queue.Key) (string, int) {
-	if key.RateLimit > 0 {
-		return "k:" + key.ID, key.RateLimit
+	name := "k:" + key.ID
+	if key.Session != "" {
+		name = "s:" + key.Session
 	}
-	return "k:" + key.ID, s.RateLimit
+	return name, cmp.Or(key.RateLimit, s.RateLimit)
 }
 
 // applyLimit writes the headers and answers errOverLimit when it is over.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wispanel/wptk/queue"
+	"github.com/wispanel/wptk/tasks"
 )
 
 // nodeCache keeps the registry of nodes for a few seconds: whether a node is
@@ -52,15 +53,18 @@ type nodeView struct {
 	FastSlots int             `json:"fast_slots"`
 	BulkSlots int             `json:"bulk_slots"`
 	Running   int             `json:"running"`
+	FastQueue int             `json:"fast_queued" doc:"Operations that wait for one of the fast slots. Those behind others of their install are not counted yet."`
+	BulkQueue int             `json:"bulk_queued" doc:"Operations that wait for one of the bulk slots."`
 	Sites     int             `json:"installations"`
 	Heartbeat stamp           `json:"heartbeat_at"`
 	Scanned   stamp           `json:"scanned_at"`
 }
 
-func viewNode(n queue.NodeInfo) nodeView {
+func viewNode(n queue.NodeInfo, waiting map[tasks.Class]int) nodeView {
 	return nodeView{
 		ID: n.ID, State: n.State, Late: n.Late, Version: n.Version, PHP: n.PHP, WPCLI: n.WPCLI, WordPress: orEmpty(n.WordPress),
 		FastSlots: n.FastSlots, BulkSlots: n.BulkSlots, Running: n.Running, Sites: n.Sites,
+		FastQueue: waiting[tasks.Interactive] + waiting[tasks.Standard], BulkQueue: waiting[tasks.Bulk],
 		Heartbeat: stamp(n.Heartbeat), Scanned: stamp(n.Scanned),
 	}
 }
@@ -86,11 +90,26 @@ func (s *server) listNodes(ctx context.Context, _ *struct{}) (*nodeList, error) 
 		return nil, err
 	}
 	out := &nodeList{}
-	out.Body.Success, out.Body.Nodes = true, make([]nodeView, 0, len(nodes))
-	for _, n := range nodes {
-		out.Body.Nodes = append(out.Body.Nodes, viewNode(n))
+	out.Body.Success = true
+	out.Body.Nodes, err = s.viewNodes(ctx, nodes...)
+	return out, err
+}
+
+// viewNodes is nodes as they go out, with what waits for them.
+func (s *server) viewNodes(ctx context.Context, nodes ...queue.NodeInfo) ([]nodeView, error) {
+	ids := make([]string, len(nodes))
+	for i, n := range nodes {
+		ids[i] = n.ID
 	}
-	return out, nil
+	waiting, err := s.Ledger.Waiting(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]nodeView, len(nodes))
+	for i, n := range nodes {
+		views[i] = viewNode(n, waiting[n.ID])
+	}
+	return views, nil
 }
 
 type nodeInput struct {
@@ -121,8 +140,12 @@ func (s *server) setDrain(ctx context.Context, id string, drain bool) (*nodeAnsw
 	if err != nil {
 		return nil, err
 	}
+	views, err := s.viewNodes(ctx, node)
+	if err != nil {
+		return nil, err
+	}
 	out := &nodeAnswer{}
-	out.Body.Success, out.Body.Node = true, viewNode(node)
+	out.Body.Success, out.Body.Node = true, views[0]
 	return out, nil
 }
 

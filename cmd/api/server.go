@@ -176,6 +176,9 @@ func (s *server) routes(router *mux.Router) {
 	add(api, get, hooks+"/{id}/deliveries", s.listDeliveries, "Deliveries of a webhook", "Newest first, those that wait before those that have ended.")
 	add(api, post, hooks+"/{id}/deliveries/{delivery}/redeliver", s.redeliver, "Send a delivery again", "Under the same id.")
 
+	add(api, post, consoleLinks, s.createConsoleLink, "Make a sign-in link for the operations console", "Once, within a minute, it opens a session that ends with the key. For admins.")
+	s.console(router)
+
 	router.Path("/healthz").Methods(get).HandlerFunc(healthz)
 	router.Path("/readyz").Methods(get).HandlerFunc(s.readyz)
 	document(router, api.OpenAPI())

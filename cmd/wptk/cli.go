@@ -28,6 +28,7 @@ type commands struct {
 	Backups    backupsCmd    `cmd:"" help:"Backups of installs."`
 	Rollouts   rolloutsCmd   `cmd:"" help:"Operations on many installs."`
 	Schedules  schedulesCmd  `cmd:"" help:"What is asked for again and again."`
+	Console    consoleCmd    `cmd:"" help:"A link that opens the operations console in a browser (admin key)."`
 	Nodes      nodesCmd      `cmd:"" help:"Hosting nodes (admin key)."`
 	Webhooks   webhooksCmd   `cmd:"" help:"Addresses that are told how operations end."`
 	Keys       keysCmd       `cmd:"" help:"API keys, made directly in Redis by the operator."`

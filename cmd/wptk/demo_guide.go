@@ -36,6 +36,8 @@ Try in another terminal%s:
   %s ops list
   %s sites list
   %s nodes list
+  # a link that opens the operations console in a browser
+  %s console
   # what Prometheus scrapes: the API and the two nodes
   curl -sS http://%s/metrics
   curl -sS http://%s/metrics
@@ -45,7 +47,7 @@ Try in another terminal%s:
 docker compose up brings Prometheus and Grafana with the dashboards.
 
 Ctrl-C takes everything down.`,
-		where, d.stack.apiURL(), d.key, api, alpha.op.ID, api, api, alpha.url(), api, alpha.domain, wptk, wptk, wptk,
+		where, d.stack.apiURL(), d.key, api, alpha.op.ID, api, api, alpha.url(), api, alpha.domain, wptk, wptk, wptk, wptk,
 		d.stack.metrics, d.sites[0].metrics, d.sites[1].metrics, d.stack.apiURL())
 }
 

@@ -92,6 +92,7 @@ var e2eRows = []e2eRow{
 	{name: "DELETE /backups/{id}", check: checkBackupDelete},
 	{name: "POST /restore", check: checkRestore},
 
+	{name: "/console", check: checkConsole, beside: true},
 	{name: "examples/php", check: checkPHP, beside: true},
 
 	{name: deleteRow, check: checkDelete},

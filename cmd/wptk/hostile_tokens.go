@@ -54,6 +54,7 @@ func tokenCases(h *hostile) (all []hostileCase) {
 		{"a change with a key for reading, said to be a GET", "reader", "POST", "/wordpress/maintenance", `{"id":"ID","enabled":true}`, []string{"X-HTTP-Method-Override", "GET"}, []int{403}},
 		{"a site with a key for webhooks", "webhooks", "GET", "/wordpress/installation?id=ID", "", nil, []int{403}},
 		{"all nodes", "mallory", "GET", "/nodes", "", nil, []int{403}},
+		{"a link to the console", "mallory", "POST", "/console/links", "", nil, []int{403}},
 		{"draining a node", "mallory", "POST", "/nodes/hostile/drain", "", nil, []int{403}},
 		{"nodes by going up", "mallory", "GET", "/wordpress/../nodes", "", nil, []int{301, 307, 308, 400, 403, 404}},
 		{"nodes by an escaped slash", "mallory", "GET", "/wordpress/..%2fnodes", "", nil, []int{400, 403, 404}},
