@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -250,9 +251,8 @@ func (s original) mustLeaveItsDomainBehind(t *testing.T) {
 	must(t, write(s.home(), "logs/access.log"))
 	must(t, write(s.home(), "private.php"))
 	giveTo(t, "clara", s.home())
-	moved := *s.order
-	moved.op.Site.Path, moved.op.Site.ID = "", SiteID(s.node.host.Node, "clara", "old.test", "")
-	s.order = &moved
+	s.order = s.then(t, "clone", `{}`) // any op: it stands for the install
+	s.op.Site.Path, s.op.Site.ID = "", SiteID(s.node.host.Node, "clara", "old.test", "")
 	before := s.state(t)
 	o := s.cloneTo(t, "clara", "moved.test", "public_html", Clone{})
 	r := answerOf[CloneResult](t, o.mustEnd(Succeeded))
@@ -295,6 +295,8 @@ func TestCloneSurvivesADeathAtEveryBoundary(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	src := makeOriginal(t, n, "doris")
+	src.put("state.php", fmt.Sprintf(stateFile, "copied"))
+	src.exec(t, "INSERT INTO wp_options (option_name, option_value) VALUES ('state', 'rows')")
 	before := src.state(t)
 	const shares = 3 // an op that dies three times in one step is given up on purpose
 	for _, share := range some(shares) {
@@ -304,9 +306,11 @@ func TestCloneSurvivesADeathAtEveryBoundary(t *testing.T) {
 			r.after = r.deaths%2 == 1 // before an entry is kept, and behind it, by turns
 			return r.entry(e)
 		}
+		p := newPoller(t, o.serveDir(o.home())+"/public_html")
 		out, err := r.live()
 		must(t, err)
 		o.mustBe(out, Succeeded)
+		p.mustHaveSeen(regexp.MustCompile("^404 "), "copied rows")
 		o.mustBeACopy(out)
 		if want := []string{answerOf[CloneResult](t, out).DBName, answerOf[CloneResult](t, out).DBName + "@127.0.0.1"}; !slices.Equal(n.databases(t, o.op.Site.Account), want) {
 			t.Errorf("databases %q, want %q", n.databases(t, o.op.Site.Account), want)

@@ -45,7 +45,9 @@ func (o *order) mustLogIn() {
 }
 
 // serve starts php -S on the docroot and answers its address.
-func (o *order) serve() string {
+func (o *order) serve() string { return o.serveDir(o.docroot()) }
+
+func (o *order) serveDir(dir string) string {
 	o.t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	must(o.t, err)
@@ -56,7 +58,7 @@ func (o *order) serve() string {
 	said := &announcement{made: make(chan struct{})}
 	server, err := proc.Start(o.t.Context(), proc.Spec{
 		// The opcode cache looks at a file every two seconds only; tests write and look at once.
-		Path: program(o.t, "php"), Args: []string{"-d", "opcache.enable=0", "-S", addr, "-t", o.docroot()}, Dir: o.docroot(),
+		Path: program(o.t, "php"), Args: []string{"-d", "opcache.enable=0", "-S", addr, "-t", dir}, Dir: dir,
 		Env: []string{"PATH=" + os.Getenv("PATH")}, As: who, Stderr: said,
 	})
 	must(o.t, err)

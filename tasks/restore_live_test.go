@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -303,12 +304,7 @@ func (p *poller) entry(e Entry, from ...string) {
 // before it and one after; everybody else has seen one whole state.
 func (p *poller) judge(states ...string) {
 	p.t.Helper()
-	close(p.stop)
-	<-p.done
-	if len(p.seen) < 20 {
-		p.t.Errorf("only %d visits", len(p.seen))
-	}
-	for _, v := range p.seen {
+	for _, v := range p.visits() {
 		during := slices.ContainsFunc(p.spans, func(s [2]time.Time) bool { return v.from.Before(s[1]) && v.to.After(s[0]) })
 		whole := slices.ContainsFunc(states, func(s string) bool { return v.got == s+" end" })
 		mixed := strings.HasSuffix(v.got, " end") || p.Closed && strings.HasPrefix(v.got, "503 ")
@@ -316,6 +312,32 @@ func (p *poller) judge(states ...string) {
 			p.t.Errorf("a visitor has seen %q (during a switch: %t)", v.got, during)
 		}
 	}
+}
+
+// visits ends the polling.
+func (p *poller) visits() []visit {
+	p.t.Helper()
+	close(p.stop)
+	<-p.done
+	if len(p.seen) < 20 {
+		p.t.Errorf("only %d visits", len(p.seen))
+	}
+	return p.seen
+}
+
+// mustHaveSeen ends the polling: every visitor has got one whole state, or was turned away. It
+// answers how many have got a state.
+func (p *poller) mustHaveSeen(away *regexp.Regexp, states ...string) (whole int) {
+	p.t.Helper()
+	for _, v := range p.visits() {
+		switch {
+		case slices.ContainsFunc(states, func(s string) bool { return v.got == s+" end" }):
+			whole++
+		case !away.MatchString(v.got):
+			p.t.Errorf("a visitor has seen %q", v.got)
+		}
+	}
+	return whole
 }
 
 func (k kept) restoreResult(out Outcome) RestoreResult {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -119,6 +120,17 @@ func safeOf(t *testing.T, out Outcome) SafeReport {
 	return *r.Safe
 }
 
+// stateOfCore answers, quickly, which WordPress and which tables a visitor gets.
+const stateOfCore = `<?php
+define( 'SHORTINIT', true );
+require __DIR__ . '/wp-load.php';
+echo $GLOBALS['wp_version'], ' ', str_replace( 'http://', '', $wpdb->get_var( "SELECT option_value FROM {$wpdb->options} WHERE option_name = 'siteurl'" ) ), ' end';
+`
+
+// closed is what a visitor of a closed site gets: the page that says so, or, in the moment in which
+// directories of the core are exchanged, nothing at all.
+var closed = regexp.MustCompile(`^(503 |500 $)`)
+
 // A plugin turns fatal on the new core, in pages only: WordPress itself comes up.
 func TestCoreUpdateThatBreaksPagesIsTakenBackByteForByte(t *testing.T) {
 	t.Parallel()
@@ -129,31 +141,38 @@ func TestCoreUpdateThatBreaksPagesIsTakenBackByteForByte(t *testing.T) {
 add_action( 'wp_head', function () { if ( version_compare( $GLOBALS['wp_version'], '6.4', '>' ) ) { function_that_is_gone(); } } );`)
 	v.order.put("wp-content/languages/de_DE.mo", "")
 	v.does(t, "plugin.activate", `{"plugin":"old"}`, Succeeded)
+	v.order.put("state.php", stateOfCore)
 	v.visit(t, "/")
 	before, db := v.print(t)
 
+	p := newPoller(t, v.addr)
 	up := v.order.change(&CoreUpdate{})
-	closed := 0
+	got := 0
 	up.cfg.Report = func(e Event) {
-		if e.Step == "tables" && closed == 0 {
-			closed = v.visit(t, "/")
+		if e.Step == "tables" && got == 0 {
+			got = v.visit(t, "/")
 		}
 	}
 	out := up.dies(t, RolledBack, 20) // at every boundary, on its way there and back
+	if p.mustHaveSeen(closed, "6.2.6 safe.test") == 0 {
+		t.Error("the site was closed all the time")
+	}
 	after, now := v.print(t)
 	if diff := cmp.Diff(before, after); diff != "" || now == db {
 		t.Errorf("in %s: %s", now, diff)
 	}
 	r := safeOf(t, out)
-	if out.Error.Code != CodeUpdateBrokeSite || !strings.Contains(out.Error.Message, "is cut off in the middle") || closed != http.StatusServiceUnavailable ||
+	if out.Error.Code != CodeUpdateBrokeSite || !strings.Contains(out.Error.Message, "is cut off in the middle") || got != http.StatusServiceUnavailable ||
 		!r.RolledBack || r.AsBefore == nil || !*r.AsBefore || r.ProbedBy != wp.SightWeb || len(r.Pages) < 6 || r.Snapshot.Database != now || !r.Snapshot.Removed ||
 		r.Snapshot.Rows == 0 || r.Snapshot.Tables != coreTables || len(r.Snapshot.Files) == 0 {
-		t.Errorf("%+v\n%+v\n%+v, visitors got %d", out.Error, r, r.Snapshot, closed)
+		t.Errorf("%+v\n%+v\n%+v, visitors got %d", out.Error, r, r.Snapshot, got)
 	}
 	v.mustBeSettled(t, now)
 
 	must(t, os.RemoveAll(filepath.Dir(filepath.Join(v.docroot(), plugin))))
+	p = newPoller(t, v.addr)
 	r = safeOf(t, v.order.change(&CoreUpdate{}).mustEnd(Succeeded))
+	p.mustHaveSeen(closed, "6.2.6 safe.test", "7.1.1 safe.test")
 	if r.RolledBack || r.AsBefore != nil || len(r.Regressions) > 0 || !r.Snapshot.Removed || r.Pages[0].After == nil || *r.Pages[0].After != http.StatusOK {
 		t.Errorf("%+v %+v", r, r.Snapshot)
 	}
