@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -461,35 +460,4 @@ func BenchmarkStart(b *testing.B) {
 	if err := <-done; err != nil {
 		b.Fatal(err)
 	}
-}
-
-func TestNodeKeepsFewConnectionsHoweverMuchItHasDone(t *testing.T) {
-	t.Parallel()
-	s := registryStore(t)
-	others := func() int { // connections to this database that are not of the test's own pool
-		list := must[string](t)(s.rdb.Do(t.Context(), "CLIENT", "LIST").Text())
-		return strings.Count(list, fmt.Sprintf(" db=%d ", s.target.db)) - int(s.rdb.PoolStats().TotalConns)
-	}
-	before := others()
-	worker := *s
-	worker.target.maxIdle = IdleConns
-	worker.rdb = worker.target.connect()
-	t.Cleanup(func() { ok(t, worker.Close()) })
-	serve(t, &worker, Handler{Run: func(context.Context, tasks.Op, *Recorder) (tasks.Outcome, error) { return succeeded, nil }})
-	c := NewClient(s)
-	var ids []string
-	for i := range 40 {
-		op := newOp(fmt.Sprintf("d%d.example", i))
-		submit(t, c, op)
-		ids = append(ids, op.ID)
-	}
-	for _, id := range ids {
-		final(t, s, id)
-	}
-	const subscriptions = 3 // asynq's of each server, and the doorbell
-	eventually(t, func() bool {
-		open := others() - before
-		// One more: the client dials for a caller that may be served by another connection first.
-		return open >= subscriptions && open <= laneConns+IdleConns+subscriptions+1
-	})
 }
