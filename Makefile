@@ -46,13 +46,13 @@ browser: ## Use the operations console and log in to a real site with Chromium; 
 	$(GO) test -race -tags browser ./tasks ./cmd/api -run WithABrowser -count=1 -v -artifacts -outputdir $(CURDIR)/$(BIN)
 
 .PHONY: e2e
-e2e: build ## Ask for everything the API offers on WordPress 6.2, 6.5 and the newest, and look in WordPress; pictures are kept in bin/e2e
+e2e: build openapi-client ## Ask for everything the API offers on WordPress 6.2, 6.5 and the newest, and look in WordPress; pictures are kept in bin/e2e
 	@./deploy/setup.sh --with-browser
 	$(BIN)/wptk e2e --artefacts $(BIN)/e2e
 
 .PHONY: openapi-client
 openapi-client: ## Have an off-the-shelf generator make a client from the OpenAPI document, and compile it
-	cd deploy/oapi && $(GO) generate && $(GO) vet .
+	cd deploy/oapi && $(GO) generate && $(GO) vet . && $(GO) build $(GOFLAGS) -o ../../$(BIN)/wptk-oapi .
 
 .PHONY: unit
 unit: ## Run the tests that need no server

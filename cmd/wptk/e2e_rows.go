@@ -94,6 +94,8 @@ var e2eRows = []e2eRow{
 
 	{name: "/console", check: checkConsole, beside: true},
 	{name: "examples/php", check: checkPHP, beside: true},
+	{name: "client (Go)", check: checkGoClient, beside: true},
+	{name: "deploy/oapi (generated client)", check: checkGenerated, beside: true},
 
 	{name: deleteRow, check: checkDelete},
 }
