@@ -97,6 +97,29 @@ chaos-install: setup build ## kill -9 the worker in the middle of ten real insta
 packages: ## Make deb and rpm packages in bin/packages (VERSION=1.2.3, ARCH=arm64 for others than this machine's)
 	deploy/packages/build.sh $(BIN)/packages
 
+.PHONY: packages-check
+packages-check: packages ## Boot two machines, install the packages, do all of docs/join.md on them (root)
+	@command -v systemd-nspawn >/dev/null && command -v rpm >/dev/null || apt-get install -y --no-install-recommends systemd-container rpm iproute2
+	deploy/packages/check.sh $(BIN)/packages
+
+.PHONY: packages-reproducible
+packages-reproducible: packages ## Build the packages again, from a clone elsewhere, and compare
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && git clone -q . "$$dir/clone" && \
+	"$$dir/clone/deploy/packages/build.sh" "$$dir/packages" && diff $(BIN)/packages/SHA256SUMS "$$dir/packages/SHA256SUMS" && \
+	echo '{"name":"packages.reproducible","cases":6,"held":6,"met":true}'
+
+SBOM ?= $(BIN)/wptk.cdx.json
+.PHONY: sbom
+sbom: ## Write what the programs are made of (CycloneDX)
+	@mkdir -p $(BIN)
+	cd deploy/release && $(GO) build -o ../../$(BIN)/cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+	$(BIN)/cyclonedx-gomod mod -json -licenses -noserial -output $(SBOM) .
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities (asks vuln.go.dev; status 3 when there are some, 1 when it cannot be reached)
+	cd deploy/tools && $(GO) build -o ../../$(BIN)/govulncheck golang.org/x/vuln/cmd/govulncheck
+	$(BIN)/govulncheck ./...
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf $(BIN)
