@@ -37,6 +37,7 @@ type backupFigures struct {
 	TarGzip   float64          `json:"tar_gzip"` // ms, of the same
 	Bytes     int64            `json:"bytes"`    // of the site: files and dump
 	ZipBytes  int64            `json:"zip_bytes"`
+	Drill     drillFigures     `json:"drill"`
 }
 
 // unchangedFigures are of the backup of a site that has one already.
@@ -82,6 +83,7 @@ type backupBench struct {
 	cmd                           *benchBackupCmd
 	first, unchanged, zipped, tgz []float64
 	bytes, moved, zipBytes        int64
+	drilled                       drillFigures
 }
 
 func (b *backupBench) measure(x *exam) {
@@ -96,6 +98,7 @@ func (b *backupBench) measure(x *exam) {
 			ways[i](x, round)
 		}
 	}
+	b.drill(x)
 }
 
 // ours takes a backup into an empty store, and another one of the same.
@@ -172,9 +175,9 @@ func (b *backupBench) figures() backupFigures {
 			Value: figure(again), Ratio: figure(ratios(b.zipped, b.unchanged)), Goal: unchangedGoal,
 			Moved: b.moved, Share: figure(share), Spread: [2]float64{figure(againMin), figure(againMax)},
 		},
-		TarGzip: figure(quantile(b.tgz, .5)), Bytes: b.bytes, ZipBytes: b.zipBytes,
+		TarGzip: figure(quantile(b.tgz, .5)), Bytes: b.bytes, ZipBytes: b.zipBytes, Drill: b.drilled,
 	}
-	f.Met = f.Ratio >= backupGoal && f.Unchanged.Ratio >= unchangedGoal && share < movedGoal
+	f.Met = f.Ratio >= backupGoal && f.Unchanged.Ratio >= unchangedGoal && share < movedGoal && f.Drill.held()
 	return f
 }
 
@@ -199,7 +202,8 @@ func (b *backupBench) rows() (rows [][]string) {
 		median, least, most := spread(way.ms)
 		rows = append(rows, []string{way.name, digits(least, 0), digits(median, 0), digits(most, 0)})
 	}
-	return append(rows, []string{"moved", strconv.FormatInt(b.moved, 10), "of", strconv.FormatInt(b.bytes, 10)})
+	return append(rows, []string{"moved", strconv.FormatInt(b.moved, 10), "of", strconv.FormatInt(b.bytes, 10)},
+		[]string{"drill", strconv.Itoa(b.drilled.Files) + " files", strconv.Itoa(b.drilled.Tables) + " tables", strconv.Itoa(len(b.drilled.Differ)) + " differ"})
 }
 
 // upload fills the site's uploads, as its user: three quarters are pictures and the like,
