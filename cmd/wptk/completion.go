@@ -35,7 +35,9 @@ type completeCmd struct {
 // Run prints what the last word may become, a line each: the word, a tab, what it does.
 func (cmd *completeCmd) Run(a *app, parsed *kong.Context) error {
 	for _, c := range complete(parsed.Model.Node, cmd.Words) {
-		say(a.out, "%s\t%s", c.word, c.help)
+		if _, err := fmt.Fprintf(a.out, "%s\t%s\n", c.word, c.help); err != nil {
+			return fmt.Errorf("writing what may follow: %w", err)
+		}
 	}
 	return nil
 }
