@@ -104,9 +104,9 @@ property() { on "$1" systemctl show "$2" --property "$3" --value; }
 is() { [ "$("${@:2}")" = "$1" ] || { echo "not $1 but $("${@:2}")"; return 1; }; }
 sees() { local want=$1; shift; "$@" >"$work/seen" 2>&1; cat "$work/seen"; grep -Eq -- "$want" "$work/seen"; }
 mode() { on "$1" stat -c '%a %U:%G' "$2"; }
-# soon COMMAND…: within a minute.
-soon() { for _ in $(seq 120); do "$@" >"$work/soon" 2>&1 && return; sleep 0.5; done; cat "$work/soon"; return 1; }
-another() { [ "$(property first wptk-worker MainPID)" != "$1" ] && [ "$(property first wptk-worker ActiveState)" = active ]; }
+# soon COMMAND…: within three minutes, as a busy machine may need.
+soon() { local until=$((SECONDS + 180)); until "$@" >"$work/soon" 2>&1; do [ "$SECONDS" -lt "$until" ] || { cat "$work/soon"; return 1; }; sleep 0.5; done; }
+another() { on first systemctl status --no-pager wptk-worker; [ "$(property first wptk-worker MainPID)" != "$1" ] && [ "$(property first wptk-worker ActiveState)" = active ]; }
 exposed() { on first systemd-analyze security --no-pager --threshold="$2" "$1"; }
 capabilities() { on first sh -c "sed -n 's/^CapBnd:[[:space:]]*//p' /proc/\$(systemctl show $1 -p MainPID --value)/status"; }
 
@@ -139,7 +139,7 @@ holds "systemd rates the worker's exposure below 6" exposed wptk-worker 60
 
 # A stopped process hangs worse than any other: it does not even take the watchdog's SIGABRT.
 on first sh -c 'mkdir -p /run/systemd/system/wptk-worker.service.d && cd /run/systemd/system/wptk-worker.service.d &&
-  printf "[Service]\nWatchdogSec=6\nTimeoutAbortSec=2\n" >check.conf && systemctl daemon-reload && systemctl restart wptk-worker'
+  printf "[Service]\nWatchdogSec=20\nTimeoutAbortSec=5\n" >check.conf && systemctl daemon-reload && systemctl restart wptk-worker'
 pid=$(property first wptk-worker MainPID)
 on first kill -STOP "$pid"
 holds "a worker that hangs is restarted by the watchdog" soon another "$pid"
