@@ -23,9 +23,26 @@ func (r *Run) live(ctx context.Context) (wp.Site, error) {
 	return site, lookError(err)
 }
 
-// undoLive takes something back in the site, if the site is still there.
+// keyReached is "no" when WordPress never started for what the op wanted to change in it.
+const keyReached = "reached"
+
+// reaching makes a change in WordPress and remembers whether it can have been made: what kept
+// WordPress from starting would keep the undo from it too, and there is nothing to take back.
+func (r *Run) reaching(change func() error) error {
+	before := r.Get(keyReached)
+	if err := r.Set(keyReached, yes); err != nil {
+		return err
+	}
+	err := change()
+	if before != yes && wp.NeverStarted(err) {
+		return errors.Join(err, r.Set(keyReached, no))
+	}
+	return err
+}
+
+// undoLive takes something back in the site, if the site is still there and was reached.
 func (r *Run) undoLive(ctx context.Context, undo func(wp.Site) error) error {
-	if r.Missing != nil {
+	if r.Missing != nil || r.Get(keyReached) == no {
 		return nil
 	}
 	site, err := r.Host.Addressed(ctx, r.Site)

@@ -115,8 +115,12 @@ func (x *autologin) issue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	link, err := x.Host.CLI.LoginIssue(ctx, site, wp.LoginLink{
-		Hash: hash, User: x.ask.User, Redirect: x.ask.Redirect, Op: x.Op.ID, Lifetime: loginLifetime,
+	var link wp.IssuedLogin
+	err = x.reaching(func() (err error) {
+		link, err = x.Host.CLI.LoginIssue(ctx, site, wp.LoginLink{
+			Hash: hash, User: x.ask.User, Redirect: x.ask.Redirect, Op: x.Op.ID, Lifetime: loginLifetime,
+		})
+		return err
 	})
 	if err != nil {
 		return accessFailure(err)

@@ -74,8 +74,12 @@ func (c *creation) do(ctx context.Context) error {
 	if role == "" {
 		role = "administrator"
 	}
-	made, err := c.Host.CLI.UserCreate(ctx, site, wp.NewUser{
-		Login: c.ask.User, Email: c.ask.Email, Role: role, Password: password, Op: c.Op.ID,
+	var made wp.User
+	err = c.reaching(func() (err error) {
+		made, err = c.Host.CLI.UserCreate(ctx, site, wp.NewUser{
+			Login: c.ask.User, Email: c.ask.Email, Role: role, Password: password, Op: c.Op.ID,
+		})
+		return err
 	})
 	if err != nil {
 		return accessFailure(err)

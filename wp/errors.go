@@ -74,6 +74,17 @@ func (e *ExitError) Error() string {
 // Unwrap gives the class of the error, if it is a known one.
 func (e *ExitError) Unwrap() error { return e.class }
 
+// NeverStarted reports that WordPress did not start for a command, so that it changed nothing:
+// its files, its wp-config.php or its database kept it from that.
+func NeverStarted(err error) bool {
+	for _, class := range []error{ErrNoWordPress, ErrStrangeConfig, ErrDatabaseConnection, ErrNotInstalled} {
+		if errors.Is(err, class) {
+			return true
+		}
+	}
+	return false
+}
+
 // firstError is the line that says most: WP-CLI's own error, else the last line.
 func firstError(stderr string) string {
 	last := ""
