@@ -265,7 +265,7 @@ func (c *Client) DisableCache(ctx context.Context, body DisableCacheRequest) (*A
 	return call[Accepted](ctx, c, Request{Method: http.MethodPost, Path: "/wordpress/cache/disable", Body: body})
 }
 
-// EnableCache: Switch a cache on.
+// EnableCache: Switch a cache on. object is a Redis of the node, page keeps whole pages for visitors who are not logged in.
 //
 //	POST /api/v1/wordpress/cache/enable
 func (c *Client) EnableCache(ctx context.Context, body EnableCacheRequest) (*Accepted, error) {
@@ -279,7 +279,7 @@ func (c *Client) FlushCache(ctx context.Context, body FlushCacheRequest) (*Accep
 	return call[Accepted](ctx, c, Request{Method: http.MethodPost, Path: "/wordpress/cache/flush", Body: body})
 }
 
-// PurgeCache: Purge pages. By the plugin of the site that caches them.
+// PurgeCache: Purge pages. Of the toolkit's page cache, or of the plugin of the site that caches them.
 //
 //	POST /api/v1/wordpress/cache/purge
 func (c *Client) PurgeCache(ctx context.Context, body PurgeCacheRequest) (*Accepted, error) {

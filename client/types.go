@@ -84,7 +84,7 @@ type EnableCacheRequest struct {
 	OnBusy string `json:"on_busy,omitempty"`
 	// How to go about many. Goes with ids or filter.
 	Rollout *RolloutRequest `json:"rollout,omitempty"`
-	// object; of the others the operation says why they cannot be switched on here. One of: object, page, opcache.
+	// object or page; of opcache the operation says what has to be changed where. One of: object, page, opcache.
 	Type string `json:"type"`
 }
 
@@ -1110,7 +1110,10 @@ type KeysAnswerBody struct {
 type LayerState struct {
 	// It can be switched on and off by POST /wordpress/cache/enable and disable.
 	Available bool `json:"available"`
-	Enabled   bool `json:"enabled"`
+	// Of opcache it is false also when nobody could ask; reason says so then.
+	Enabled bool `json:"enabled"`
+	// Of opcache: what the web server's PHP tells.
+	Opcache *OpcacheState `json:"opcache,omitempty"`
 	// Who does it, where that is known.
 	Provider string `json:"provider"`
 	// Why it is not available, or what is odd about it.
@@ -1212,10 +1215,26 @@ type NodeStatus struct {
 	WPCLI string `json:"wp_cli,omitempty"`
 }
 
+// OpcacheState is a part of answers.
+type OpcacheState struct {
+	Enabled bool  `json:"enabled"`
+	Hits    int64 `json:"hits"`
+	// False: it could not be asked; reason says why.
+	Known       bool  `json:"known"`
+	MemoryBytes int64 `json:"memory_bytes"`
+	Misses      int64 `json:"misses"`
+	// Why it is unknown, or off.
+	Reason    string `json:"reason"`
+	Scripts   int64  `json:"scripts"`
+	UsedBytes int64  `json:"used_bytes"`
+}
+
 // OpcodeCache is a part of answers.
 type OpcodeCache struct {
 	Enabled   bool `json:"enabled"`
 	Extension bool `json:"extension"`
+	// As the web server's PHP tells it.
+	Web *OpcacheState `json:"web"`
 }
 
 // Operation is a part of answers.

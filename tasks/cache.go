@@ -13,7 +13,7 @@ import (
 // The layers of caching.
 const (
 	CacheObject  = "object"  // what WordPress has computed, in Redis
-	CachePage    = "page"    // whole pages, by a plugin of the site
+	CachePage    = "page"    // whole pages, as files or by a plugin of the site
 	CacheOpcache = "opcache" // PHP's own, in the web server's PHP
 )
 
@@ -26,18 +26,11 @@ func validCacheType(layer string, also ...string) string {
 	return "must be object, page or opcache"
 }
 
-// noOpcache and noPages are what the toolkit cannot do with a layer, and say so.
-const (
-	noOpcache = "PHP's opcode cache belongs to the web server's PHP, which this node gives the toolkit no way into. It notices changed files by itself."
-	noPages   = "The toolkit brings no page cache of its own. A caching plugin of the site does; its pages can be flushed and purged here."
-)
-
 func cacheUnavailable(layer string) error {
-	switch layer {
-	case CacheOpcache:
-		return refuse(CodeCacheUnavailable, noOpcache, "Wait a few seconds after a change, or restart PHP's pool.")
-	case CachePage:
-		return refuse(CodeCacheUnavailable, noPages, "Install a caching plugin, and manage it in the site.")
+	if layer == CacheOpcache {
+		// A script, .htaccess and .user.ini can switch it off for a request, and never on.
+		return refuse(CodeCacheUnavailable, "PHP's opcode cache is switched on and off by the configuration of the web server's PHP alone.",
+			"Have the operator set php_admin_flag[opcache.enable] in the account's pool, or opcache.enable in php.ini, and reload PHP. It can be flushed here.")
 	}
 	return refuse(CodeCacheUnavailable, "The node has no object cache to offer.", "Have the operator configure one (--object-cache-url of the worker).")
 }

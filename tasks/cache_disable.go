@@ -34,6 +34,9 @@ func (p *CacheDisable) Validate() []Problem {
 
 // Steps takes the drop-in away, and then what the cache holds of the install.
 func (p *CacheDisable) Steps(r *Run) []Step {
+	if p.Type == CachePage {
+		return (&pageCacher{cacher: cacher{r}}).steps()
+	}
 	d := &cacheDisabler{cacher: cacher{r}, layer: p.Type}
 	return []Step{
 		{Name: "drop_in", Message: "Switching the cache off", Weight: 2, Do: d.take, Undo: func(ctx context.Context) error { return d.putBack(ctx, keyDropIn) }},

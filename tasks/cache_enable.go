@@ -17,9 +17,10 @@ var cacheEnableSpec = Spec{
 }
 
 // CacheEnable switches a layer of caching on. Of the object cache that is a drop-in of ours
-// with a Redis user of the install's own; it is tried from PHP before it is put in place.
+// with a Redis user of the install's own; it is tried from PHP before it is put in place. Of
+// the page cache it is a drop-in that keeps pages as files.
 type CacheEnable struct {
-	Type string `json:"type" enum:"object,page,opcache" example:"object" doc:"object; of the others the operation says why they cannot be switched on here."`
+	Type string `json:"type" enum:"object,page,opcache" example:"object" doc:"object or page; of opcache the operation says what has to be changed where."`
 }
 
 // CacheResult is what cache.enable and cache.disable answer.
@@ -45,6 +46,9 @@ func (p *CacheEnable) Validate() []Problem {
 
 // Steps tries the cache, and puts the drop-in in place.
 func (p *CacheEnable) Steps(r *Run) []Step {
+	if p.Type == CachePage {
+		return (&pageCacher{cacher: cacher{r}, on: true}).steps()
+	}
 	e := &cacheEnabler{cacher: cacher{r}, layer: p.Type}
 	return []Step{
 		{Name: "connect", Message: "Trying the cache", Weight: 4, Do: e.connect, Undo: e.dismiss},

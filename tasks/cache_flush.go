@@ -114,7 +114,34 @@ func (f *cacheFlusher) flush(ctx context.Context) error {
 	case CachePage:
 		return f.pages(ctx)
 	}
-	return cacheUnavailable(f.layer)
+	return f.opcodes(ctx)
+}
+
+// opcodes has the web server's PHP forget what it has compiled of the site.
+func (f *cacheFlusher) opcodes(ctx context.Context) error {
+	site, err := f.installed(ctx)
+	if err != nil {
+		return err
+	}
+	state, err := f.Host.Opcache(ctx, site, f.stage(), true)
+	switch {
+	case errors.Is(err, wp.ErrOpcache):
+		return Permanent(err, Failure{Code: CodeCacheUnavailable, Message: sentence(wp.ReasonOpcache(err)),
+			Hint: "The operator tells the worker where PHP listens by --php-socket; the pool has to run as the account. PHP notices changed files by itself within seconds, unless opcache.validate_timestamps is off."})
+	case err != nil:
+		return fmt.Errorf("flushing opcode cache: %w", err)
+	case !state.Enabled:
+		return refuse(CodeCacheUnavailable, "The opcode cache is not in use: "+state.Reason+".", "There is nothing to empty.")
+	}
+	f.logf("PHP has forgotten %d files of the site.", state.Forgotten)
+	return f.SetResult(CacheFlushResult{Type: f.layer, Provider: "Zend OPcache", Whole: true})
+}
+
+func sentence(text string) string {
+	if text == "" {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 // objects empties the object cache, and looks whether what was in it is gone.
@@ -150,17 +177,19 @@ func (f *cacheFlusher) objects(ctx context.Context) error {
 }
 
 func (f *cacheFlusher) pages(ctx context.Context) error {
-	site, err := f.existing()
+	site, content, err := f.content(ctx)
 	if err != nil {
 		return err
-	}
-	if site, err = f.Host.Addressed(ctx, site); err != nil {
-		return lookError(err)
 	}
 	for _, page := range f.urls {
 		if !ofSite(page, site.URL) {
 			return invalidPayload(Problem{"urls", fmt.Sprintf("has %q, which is no page of this site: its address is %s", shorten(page), site.URL)})
 		}
+	}
+	if own, err := f.ownPages(ctx, site, content); err != nil {
+		return err
+	} else if own {
+		return f.SetResult(CacheFlushResult{Type: f.layer, Provider: wp.PageCacheName, Whole: len(f.urls) == 0, URLs: f.urls})
 	}
 	done, err := f.Host.CLI.PurgePages(ctx, site, f.urls)
 	switch {
@@ -169,7 +198,8 @@ func (f *cacheFlusher) pages(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("purging pages: %w", err)
 	case done.Provider == "":
-		return refuse(CodeCacheUnavailable, "No plugin of the site that is known here caches pages.", noPages)
+		return refuse(CodeCacheUnavailable, "The site has no page cache that is known here.",
+			"POST /wordpress/cache/enable with type page switches one on; a caching plugin of the site will do as well.")
 	case !done.Emptied:
 		return refuse(CodeVerifyFailed, done.Provider+" has not emptied its cache.", "Do it in the plugin's own settings.")
 	}

@@ -156,10 +156,8 @@ func hits(t *testing.T, rdb *redis.Client) string {
 // pagesAndOpcache: what is not there is said, and a plugin's page cache is emptied.
 func (o *order) pagesAndOpcache() {
 	o.t.Helper()
-	for _, layer := range []string{CachePage, CacheOpcache} {
-		o.refused(CodeCacheUnavailable, &CacheEnable{Type: layer})
-		o.refused(CodeCacheUnavailable, &CacheDisable{Type: layer})
-		o.refused(CodeCacheUnavailable, &CacheFlush{Type: layer})
+	for _, task := range []Task{&CacheEnable{Type: CacheOpcache}, &CacheDisable{Type: CacheOpcache}, &CacheFlush{Type: CacheOpcache}, &CacheFlush{Type: CachePage}} {
+		o.refused(CodeCacheUnavailable, task)
 	}
 	o.put("wp-content/mu-plugins/pages.php", `<?php
 function wp_cache_clear_cache() { update_option( 'purged', 'all' ); }
@@ -180,6 +178,7 @@ function wpsc_delete_url_cache( $url ) { update_option( 'purged', $url ); }`)
 		}
 	}
 	o.refused(CodeInvalidPayload, &CachePurge{URL: "http://elsewhere.test/"})
+	o.refused(CodeConflict, &CacheEnable{Type: CachePage}) // beside a plugin's
 }
 
 func TestPurgeNeedsAddresses(t *testing.T) {

@@ -13,6 +13,7 @@ type (
 	UserFacts     = wp.UserFacts
 	OptionFacts   = wp.OptionFacts
 	CacheFacts    = wp.CacheFacts
+	OpcacheState  = wp.OpcacheState
 	DropIn        = wp.DropIn
 	SecurityFacts = wp.SecurityFacts
 	MeasureStatus = wp.MeasureStatus
@@ -29,4 +30,6 @@ const (
 	MeasureDrifted = wp.MeasureDrifted
 	// ObjectCacheName is how our own object cache calls itself.
 	ObjectCacheName = wp.ObjectCacheName
+	// PageCacheName is how our own page cache calls itself.
+	PageCacheName = wp.PageCacheName
 )

@@ -68,6 +68,7 @@ func Execute(ctx context.Context, cfg ExecuteConfig) (Outcome, error) {
 	if x.rollback == nil {
 		cause := x.forward(ctx)
 		if cause == nil {
+			x.outdate(ctx)
 			return x.finish(x.success())
 		}
 		if err := x.unfinished(cause); err != nil {
@@ -80,6 +81,7 @@ func Execute(ctx context.Context, cfg ExecuteConfig) (Outcome, error) {
 	if err := x.backward(ctx); err != nil {
 		return Outcome{}, err
 	}
+	x.outdate(ctx)
 	return x.finish(x.failure())
 }
 

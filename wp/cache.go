@@ -24,6 +24,9 @@ const (
 // ObjectCacheFile is the drop-in below the content directory.
 const ObjectCacheFile = "object-cache.php"
 
+// ourDropIns are their names, by file.
+var ourDropIns = map[string]string{ObjectCacheFile: ObjectCacheName, PageCacheFile: PageCacheName}
+
 var pluginName = regexp.MustCompile(`(?m)^[ \t/*#@]*Plugin Name:[ \t]*([^\r\n]*)`)
 
 // DropIn looks whose a drop-in is; path is absolute, inside the docroot. name is what a
@@ -45,7 +48,7 @@ func (f Files) DropIn(ctx context.Context, site Site, path string) (owner DropIn
 	if m := pluginName.FindSubmatch(src[:min(len(src), 8<<10)]); m != nil {
 		name = cleanField(string(bytes.TrimSpace(m[1])))
 	}
-	if name == ObjectCacheName {
+	if name == ourDropIns[filepath.Base(path)] {
 		return DropInOurs, name, nil
 	}
 	return DropInForeign, name, nil
@@ -145,9 +148,13 @@ type PagePurge struct {
 
 // PurgePages has the plugin that caches pages forget some of them, or all without urls.
 func (c *CLI) PurgePages(ctx context.Context, site Site, urls []string) (PagePurge, error) {
-	in, err := json.Marshal(map[string]any{"urls": urls})
+	return c.pages(ctx, site, map[string]any{"urls": urls})
+}
+
+func (c *CLI) pages(ctx context.Context, site Site, ask map[string]any) (PagePurge, error) {
+	in, err := json.Marshal(ask)
 	if err != nil {
-		return PagePurge{}, fmt.Errorf("encoding addresses: %w", err)
+		return PagePurge{}, fmt.Errorf("encoding question: %w", err)
 	}
 	out, err := c.must(ctx, site, cacheCommand("page-cache", in))
 	if err != nil {

@@ -132,6 +132,8 @@ type CacheLayer struct {
 type OpcodeCache struct {
 	Extension bool `json:"extension"`
 	Enabled   bool `json:"enabled"`
+	// Web is the node's say, not the site's.
+	Web OpcacheState `json:"web" doc:"As the web server's PHP tells it."`
 }
 
 // CacheFacts are the layers of caching.

@@ -55,6 +55,7 @@ func (h *Host) Examine(ctx context.Context, site Site) (Details, error) {
 	}
 	if d.Cache != nil {
 		d.Cache.Offered = h.ObjectCache != nil
+		d.Cache.Opcode.Web = h.opcacheOf(ctx, site)
 	}
 	d.Files, d.ReadAt = &usage, time.Now().UTC()
 	d.Issues = issuesOf(d)

@@ -18,6 +18,9 @@ type Host struct {
 	Crontab  string // crontab(1); looked for when empty, and a node may have none
 	// ObjectCache is what cache.enable gives installs; nil: there is none to offer.
 	ObjectCache *ObjectCache
+	// PHPSocket is where the web server's PHP of an account listens (FastCGI), with {account}
+	// and {domain} in it; empty: nobody can ask it.
+	PHPSocket string
 
 	// Backups is where backups are kept; nil: the node keeps none.
 	Backups    BackupStore

@@ -15,7 +15,7 @@ import (
 )
 
 // Hardening is what the node remembers of one install: the measures that are to be in
-// force, and what it takes to take them back exactly.
+// force and the page cache, and what it takes to take them back exactly.
 type Hardening struct {
 	// Whose it is, for what the node begins by itself.
 	Account string `json:"account"`
@@ -25,6 +25,8 @@ type Hardening struct {
 	Measures map[string]Applied `json:"measures"`
 	// Made: the install had no .htaccess before our block.
 	Made bool `json:"htaccess_made,omitempty"`
+
+	Pages *PageCacheMemory `json:"page_cache,omitempty"`
 }
 
 // Applied is one measure in force.
@@ -123,7 +125,7 @@ func (s *MeasureStore) Save(site string, h Hardening) error {
 	if err != nil {
 		return err
 	}
-	if len(h.Measures) == 0 {
+	if len(h.Measures) == 0 && h.Pages == nil {
 		return s.remove(file)
 	}
 	data, err := json.MarshalIndent(h, "", "  ")

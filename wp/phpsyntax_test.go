@@ -68,7 +68,7 @@ func phpCheck(t *testing.T, code string, args ...string) string {
 // What runs in a tenant's site runs on the tenant's PHP.
 func TestOurPHPIsOfVersion74(t *testing.T) {
 	t.Parallel()
-	files := map[string]string{"php/mu/wptk.php": muPlugin}
+	files := map[string]string{"php/mu/wptk.php": muPlugin, "php/dropin/object-cache.php": objectCacheDropIn, "php/dropin/advanced-cache.php": pageCacheDropIn}
 	must := func(err error) {
 		if err != nil {
 			t.Fatal(err)

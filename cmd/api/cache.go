@@ -9,11 +9,13 @@ import (
 // layerState is one layer of caching.
 type layerState struct {
 	Type      string `json:"type" enum:"object,page,opcache"`
-	Enabled   bool   `json:"enabled"`
+	Enabled   bool   `json:"enabled" doc:"Of opcache it is false also when nobody could ask; reason says so then."`
 	Available bool   `json:"available" doc:"It can be switched on and off by POST /wordpress/cache/enable and disable."`
 	Provider  string `json:"provider" doc:"Who does it, where that is known."`
 	Version   string `json:"version" doc:"Of the provider."`
 	Reason    string `json:"reason" doc:"Why it is not available, or what is odd about it."`
+
+	Opcache *tasks.OpcacheState `json:"opcache,omitempty" doc:"Of opcache: what the web server's PHP tells."`
 }
 
 type cacheAnswer struct {
@@ -52,14 +54,24 @@ func objectLayer(c *tasks.CacheFacts) layerState {
 }
 
 func pageLayer(c *tasks.CacheFacts) layerState {
-	l := layerState{Type: tasks.CachePage, Enabled: c.Page.Enabled, Reason: "a caching plugin of the site switches it on and off; its pages can be flushed and purged"}
+	l := layerState{Type: tasks.CachePage, Enabled: c.Page.Enabled, Available: true}
 	l.provide(c.Page.DropIn)
+	if d := c.Page.DropIn; d != nil && d.Name != tasks.PageCacheName {
+		l.Available, l.Reason = false, "somebody else's drop-in is in place; it is never overwritten, and its pages can be flushed and purged"
+	}
 	return l
 }
 
 func opcacheLayer(c *tasks.CacheFacts) layerState {
-	l := layerState{Type: tasks.CacheOpcache, Enabled: c.Opcode.Enabled, Reason: "it belongs to the web server's PHP; told is how the command line's PHP is set up"}
-	if c.Opcode.Extension {
+	web := c.Opcode.Web
+	l := layerState{Type: tasks.CacheOpcache, Enabled: web.Enabled, Reason: "it is switched on and off in the configuration of the web server's PHP"}
+	if web.Reason != "" {
+		l.Reason = web.Reason
+	}
+	if web.Known {
+		l.Opcache = &web
+	}
+	if web.Enabled || !web.Known && c.Opcode.Extension {
 		l.Provider = "Zend OPcache"
 	}
 	return l

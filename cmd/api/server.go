@@ -107,10 +107,10 @@ func (s *server) routes(router *mux.Router) {
 	add(api, get, wp+"/status", s.status, "State of the toolkit", "")
 
 	add(api, get, wp+"/cache", s.getCache, "Caches of an install", "State and provider of each layer, and why one is not available.")
-	addKind[tasks.CacheEnable](s, api, post, wp+"/cache/enable", "Switch a cache on", "")
+	addKind[tasks.CacheEnable](s, api, post, wp+"/cache/enable", "Switch a cache on", "object is a Redis of the node, page keeps whole pages for visitors who are not logged in.")
 	addKind[tasks.CacheDisable](s, api, post, wp+"/cache/disable", "Switch a cache off", "Only what was switched on here; what a plugin has put there stays.")
 	addKind[tasks.CacheFlush](s, api, post, wp+"/cache/flush", "Empty a cache", "")
-	addKind[tasks.CachePurge](s, api, post, wp+"/cache/purge", "Purge pages", "By the plugin of the site that caches them.")
+	addKind[tasks.CachePurge](s, api, post, wp+"/cache/purge", "Purge pages", "Of the toolkit's page cache, or of the plugin of the site that caches them.")
 
 	addKind[tasks.CoreUpdate](s, api, post, wp+"/core/update", "Update WordPress", "Its files change places with the old ones by rename; a failure puts those back. Tables that were upgraded stay so.")
 	addKind[tasks.CoreReinstall](s, api, post, wp+"/reinstall-core", "Put the files of WordPress back as they should be", "Content and configuration are left alone.")

@@ -35,6 +35,8 @@ type Config struct {
 	ObjectCacheURL          string `name:"object-cache-url" help:"Redis for the object caches of sites, never the toolkit's own: redis://host:port/database or unix:///path?db=database. Each site gets a user of its own in it." placeholder:"URL"`
 	ObjectCachePasswordFile string `name:"object-cache-password-file" help:"File with the password of that Redis's administrator, the user in its URL or else default." placeholder:"FILE"`
 
+	PHPSocket string `name:"php-socket" help:"Where the web server's PHP of an account listens, as /run/php/{account}.sock (also {domain}): its opcode cache is read and flushed there. Nobody but root may write into that directory." placeholder:"FILE"`
+
 	WebServer       string `name:"web-server" help:"Which web server reads the sites: apache (also LiteSpeed), nginx, or auto." enum:"auto,apache,nginx" default:"auto"`
 	NginxIncludeDir string `name:"nginx-include-dir" help:"Where rules for nginx go, as DOMAIN/SITE.conf; each server block includes its domain's." placeholder:"DIR"`
 	NginxTest       string `name:"nginx-test" help:"Command that fails when the configuration of nginx is wrong." placeholder:"COMMAND"`
@@ -107,6 +109,9 @@ func (c *Config) checkWeb(wrong func(format string, args ...any)) {
 	}
 	if c.WebServer == wp.Nginx && c.NginxIncludeDir == "" {
 		wrong("--nginx-include-dir: needed with --web-server nginx")
+	}
+	if c.PHPSocket != "" && (!filepath.IsAbs(c.PHPSocket) || !strings.Contains(c.PHPSocket, "{account}") && !strings.Contains(c.PHPSocket, "{domain}")) {
+		wrong("--php-socket: %q is not an absolute path with {account} or {domain} in it", c.PHPSocket)
 	}
 	if u, err := url.Parse(c.WebProbe); c.WebProbe != "" && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Port() == "") {
 		wrong("--web-probe: %q is not an address like http://127.0.0.1:80", c.WebProbe)

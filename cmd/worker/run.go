@@ -218,7 +218,7 @@ func openHost(cfg *Config, metrics *queue.Metrics, log *slog.Logger) (*wp.Host, 
 	if err != nil {
 		return nil, err
 	}
-	return &wp.Host{Node: cfg.Node, CLI: cli, DB: db, Packages: packages, ObjectCache: cache,
+	return &wp.Host{Node: cfg.Node, CLI: cli, DB: db, Packages: packages, ObjectCache: cache, PHPSocket: cfg.PHPSocket,
 		DBHost: cfg.DBHost, SiteURL: cfg.SiteURL, Layout: layout, Web: cfg.web(), Measures: measures}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wispanel/wptk/tasks"
+	"github.com/wispanel/wptk/wp"
 )
 
 // cached writes into the object cache in one PHP, and another one reads.
@@ -34,9 +35,21 @@ func (x *exam) keys() (mine int) {
 
 func checkCacheEnable(x *exam) {
 	x.wordpress([]any{false, false}, `return array( (bool) wp_using_ext_object_cache(), wp_cache_get( 'e2e', 'e2e' ) );`)
-	for _, layer := range []string{"page", "opcache"} {
-		x.refused(tasks.CodeCacheUnavailable, "/cache/enable", fields{"type": layer})
-	}
+	x.refused(tasks.CodeCacheUnavailable, "/cache/enable", fields{"type": "opcache"})
+	x.ownPages(func(post string) {
+		x.cache("hit", post)
+		x.cache("bypass", post+"?x=1")
+		x.check(x.has("wp-content/advanced-cache.php"), "there is no drop-in")
+		v, in := x.logsIn("/wp-login.php", e2eAdmin, x.password)
+		x.check(x.err != nil || in, "the administrator cannot log in")
+		x.cacheFor(v, "bypass", post)
+		x.cache("", "/wp-login.php")
+		x.ask(nil, `wp_update_post( array( 'ID' => 1, 'post_title' => 'Edited and kept' ) );`)
+		page := x.cache("miss", post)
+		x.check(x.err != nil || strings.Contains(page, "Edited and kept"), "after an edit the old page is shown")
+		x.ask(nil, `wp_update_post( array( 'ID' => 1, 'post_title' => 'Hello world!' ) );`)
+		x.refused(tasks.CodeCacheUnavailable, "/cache/disable", fields{"type": "opcache"})
+	})
 	x.change("/cache/enable", fields{"type": "object"}, nil)
 	x.ask(nil, cacheWrite, "from another process")
 	x.wordpress([]any{true, "from another process"}, cacheRead)
@@ -59,7 +72,7 @@ func checkCache(x *exam) {
 		x.check(l.Available || l.Reason != "", "%s is not available, and nothing says why", l.Type)
 	}
 	x.wordpress(true, `return (bool) wp_using_ext_object_cache();`)
-	x.check(x.err != nil || alike(said["object"], []bool{true, true}) && alike(said["page"], []bool{false, false}) && said["opcache"] != nil, "the layers are %s", inJSON(state))
+	x.check(x.err != nil || alike(said["object"], []bool{true, true}) && alike(said["page"], []bool{false, true}) && said["opcache"] != nil, "the layers are %s", inJSON(state))
 }
 
 func checkCacheFlush(x *exam) {
@@ -67,7 +80,11 @@ func checkCacheFlush(x *exam) {
 	x.wordpress([]any{true, "to be forgotten"}, cacheRead)
 	x.change("/cache/flush", fields{"type": "object"}, nil)
 	x.wordpress([]any{true, false}, cacheRead)
-	x.refused(tasks.CodeCacheUnavailable, "/cache/flush", fields{"type": "opcache"})
+	x.opcodes()
+	x.ownPages(func(post string) {
+		x.change("/cache/flush", fields{"type": "page"}, nil)
+		x.cache("miss", post)
+	})
 	x.pageCache(func() {
 		x.change("/cache/flush", fields{"type": "page"}, nil)
 		x.wordpress("all", `return get_option( 'e2e_purged' );`)
@@ -77,10 +94,56 @@ func checkCacheFlush(x *exam) {
 func checkCachePurge(x *exam) {
 	page := x.url() + "/hello-world/"
 	x.refused(tasks.CodeCacheUnavailable, "/cache/purge", fields{"url": page})
+	x.ownPages(func(post string) {
+		x.cache("miss", "/")
+		x.change("/cache/purge", fields{"type": "page", "url": x.url() + post}, nil)
+		x.cache("hit", "/")
+		said, _ := x.cacheSays(x.visitor(), post) // a miss, or within the second of the purge a bypass
+		x.check(said != "hit", "a purged page is shown")
+	})
 	x.pageCache(func() {
 		x.change("/cache/purge", fields{"type": "page", "url": page}, nil)
 		x.wordpress(page, `return get_option( 'e2e_purged' );`)
 	})
+}
+
+// ownPages switches the toolkit's page cache on, has it keep a post, and switches it off:
+// then the site's files are what they were.
+func (x *exam) ownPages(check func(post string)) {
+	config := x.file(e2eConfig)
+	var post string
+	x.ask(&post, `global $wp_rewrite; $was = get_option( 'permalink_structure' ); $wp_rewrite->set_permalink_structure( '/%postname%/' ); flush_rewrite_rules( false ); update_option( 'e2e_links', $was ); return wp_parse_url( get_permalink( 1 ), PHP_URL_PATH );`)
+	x.undo(func() {
+		x.ask(nil, `global $wp_rewrite; $wp_rewrite->set_permalink_structure( get_option( 'e2e_links' ) ); flush_rewrite_rules( false ); delete_option( 'e2e_links' );`)
+	})
+	x.cache("", post)
+	x.change("/cache/enable", fields{"type": "page"}, nil)
+	x.cache("miss", post)
+	check(post)
+	x.change("/cache/disable", fields{"type": "page"}, nil)
+	x.cache("", post)
+	x.check(x.err != nil || x.file(e2eConfig) == config && !x.has("wp-content/advanced-cache.php") && !x.has("wp-content/cache/wptk-page"), "the page cache has left something")
+}
+
+// cache wants the page cache to have done something for a visitor without cookies.
+func (x *exam) cache(want, path string) (page string) { return x.cacheFor(x.visitor(), want, path) }
+
+func (x *exam) cacheFor(v *visitor, want, path string) (page string) {
+	said, page := x.cacheSays(v, path)
+	x.check(x.err != nil || said == want, "the page cache says %q to %s, want %q", said, path, want)
+	return page
+}
+
+func (x *exam) cacheSays(v *visitor, path string) (said, page string) {
+	if x.err != nil {
+		return "", ""
+	}
+	res, page, err := v.visit(x.ctx, path, nil) //nolint:bodyclose // visit has read and closed it
+	if err != nil {
+		x.note(err)
+		return "", ""
+	}
+	return res.Header.Get(wp.PageCacheHeader), page
 }
 
 // pageCache gives the site the two doors of a caching plugin, which note who came.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -196,6 +197,9 @@ func (x *exam) adopt(f foreignInstall) {
 	}
 }
 
+// restored is the name of a database behind a restore, which exchanges databases.
+var restored = regexp.MustCompile(`_r\d+'`)
+
 // shape is what nothing may have changed for good: where wp-config.php is and what is in
 // it, and which directories the install has.
 func (s *e2eSite) shape(f foreignInstall) string {
@@ -207,7 +211,7 @@ func (s *e2eSite) shape(f foreignInstall) string {
 			fmt.Fprintln(&b, e.Name(), e.Type())
 		}
 		raw, err := os.ReadFile(filepath.Join(dir, e2eConfig))
-		fmt.Fprintf(&b, "%s\n%v\n", raw, err != nil)
+		fmt.Fprintf(&b, "%s\n%v\n", restored.ReplaceAll(raw, []byte("'")), err != nil)
 	}
 	return b.String()
 }
@@ -242,6 +246,8 @@ func (x *exam) outcome(c foreignChange) string {
 			if value = x.backup; x.backup == "" {
 				return "none there is no backup"
 			}
+		case thePage:
+			value = x.front()
 		case theInstall:
 			value = x.id
 			delete(body, "id")
@@ -274,6 +280,18 @@ func (x *exam) outcome(c foreignChange) string {
 		return fmt.Sprintf("%s %s (after %s)", op.Error.Code, op.failure(), short(time.Since(began)))
 	}
 	return string(op.Status)
+}
+
+// front is the address of the site's front page, as far as the site itself tells it.
+func (x *exam) front() string {
+	var seen struct {
+		SiteURL string `json:"site_url"`
+	}
+	x.read("/installation", &seen)
+	if seen.SiteURL == "" {
+		seen.SiteURL = x.url()
+	}
+	return seen.SiteURL + "/"
 }
 
 // edit replaces a text of a file, as the site's user.

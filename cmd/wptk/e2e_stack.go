@@ -42,7 +42,8 @@ func (e *e2e) up(ctx context.Context) error {
 		return err
 	}
 	err = e.stack.worker(bins, e.demo.sites[0], !e.root, "--slots-fast", "4",
-		"--object-cache-url", "redis://"+e.cache.Addr+"/0", "--object-cache-password-file", e.state.dir("cache-password"))
+		"--object-cache-url", "redis://"+e.cache.Addr+"/0", "--object-cache-password-file", e.state.dir("cache-password"),
+		"--php-socket", filepath.Join(e.pools(), "{account}.sock"))
 	if err != nil {
 		return err
 	}
@@ -58,8 +59,10 @@ func (e *e2e) up(ctx context.Context) error {
 
 // furnish makes the folders and, for each version, a tenant with a domain.
 func (e *e2e) furnish(ctx context.Context) (err error) {
-	if err := os.Mkdir(e.state.dir("log"), 0o700); err != nil {
-		return fmt.Errorf("making the folder for logs: %w", err)
+	for _, dir := range []string{e.state.dir("log"), e.pools()} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return fmt.Errorf("making folders: %w", err)
+		}
 	}
 	for name, content := range map[string][]byte{"router.php": router, "probe.php": probe} {
 		if err := os.WriteFile(e.state.dir(name), content, 0o644); err != nil {
@@ -85,6 +88,9 @@ func (e *e2e) furnish(ctx context.Context) (err error) {
 	}
 	return nil
 }
+
+// pools is where the PHP of accounts listens, when a row has one.
+func (e *e2e) pools() string { return e.state.dir("pools") }
 
 // resolveVersions looks up which version is the latest.
 func (e *e2e) resolveVersions() error {

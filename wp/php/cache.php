@@ -4,7 +4,8 @@
  *
  * "wptk cache-test" tries a drop-in for the object cache, before it is put in place, from the
  * process that it will run in: same PHP, same user. "wptk cache" tells how the object cache
- * does, and "wptk page-cache" empties the page cache of the plugins that are known here.
+ * does, "wptk page-cache" empties the page cache of the plugins that are known here, and
+ * "wptk page-test" tries our own page cache, where it is.
  * All read one JSON object from standard input and print one.
  *
  * PHP 7.4 syntax.
@@ -74,7 +75,19 @@ call_user_func(
 			array( 'shortdesc' => 'Tells how the object cache does.' )
 		);
 
-		// Input: {"urls":["https://…"]}, or {} for everything. The functions are those that each
+		// Answers {"error"}. WP-CLI does not load the drop-in by itself.
+		WP_CLI::add_command(
+			'wptk page-test',
+			static function () {
+				require_once WP_CONTENT_DIR . '/advanced-cache.php';
+				$cache = class_exists( 'WPTK_Page_Cache' ) ? new WPTK_Page_Cache() : null;
+				echo json_encode( array( 'error' => $cache ? $cache->test() : 'the drop-in is not there' ), JSON_INVALID_UTF8_SUBSTITUTE );
+			},
+			array( 'shortdesc' => 'Tries the page cache.' )
+		);
+
+		// Input: {"urls":["https://…"]}, or {} for everything, or {"look":true} for the name of
+		// the plugin alone. The functions are those that each
 		// plugin documents for others to call.
 		$providers = array(
 			'WP Rocket'        => array(
@@ -147,6 +160,9 @@ call_user_func(
 						continue;
 					}
 					$answer['provider'] = $name;
+					if ( ! empty( $in['look'] ) ) {
+						break;
+					}
 					if ( $urls && isset( $provider['url'] ) ) {
 						array_map( $provider['url'], $urls );
 					} else {
