@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 	"github.com/wispanel/wptk/tasks"
 )
@@ -115,8 +114,7 @@ func (c *Client) Cancel(ctx context.Context, id string) (tasks.Op, error) {
 // withdraw takes a cancelled op out of its lane. If that fails, the worker gets
 // it and drops it, as it is final.
 func (p publisher) withdraw(op tasks.Op) {
-	err := p.inspector.DeleteTask(lane(op.Site.Node, op.Class), op.ID)
-	if err != nil && !errors.Is(err, asynq.ErrTaskNotFound) && !errors.Is(err, asynq.ErrQueueNotFound) {
+	if err := p.unqueue(op); err != nil {
 		p.store.survived("cancel", "withdrawing cancelled op", err, "op", op.ID)
 	}
 }

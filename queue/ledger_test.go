@@ -365,7 +365,7 @@ func TestEventsAreInOrderAndResume(t *testing.T) {
 func begun(t *testing.T, n *Node, op tasks.Op) tasks.Op {
 	t.Helper()
 	s := &server{node: n}
-	got := must[tasks.Op](t)(s.begin(t.Context(), op.ID))
+	got := must[tasks.Op](t)(s.begin(t.Context(), must[tasks.Op](t)(s.recall(t.Context(), op.ID))))
 	if got.ID == "" {
 		t.Fatal("op could not begin")
 	}
@@ -402,7 +402,7 @@ func TestOnlyTheHeadOfAnInstallBegins(t *testing.T) {
 	submit(t, c, first)
 	submit(t, c, second)
 	srv := &server{node: n}
-	if got := must[tasks.Op](t)(srv.begin(t.Context(), second.ID)); got.ID != "" {
+	if got := must[tasks.Op](t)(srv.begin(t.Context(), must[tasks.Op](t)(srv.recall(t.Context(), second.ID)))); got.ID != "" {
 		t.Error("second op of the install began beside the first")
 	}
 	begun(t, n, first)

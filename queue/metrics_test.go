@@ -209,7 +209,7 @@ func TestSnapshotCostGrowsWithNodesAndNotWithTheirQueues(t *testing.T) {
 	if n := w.trips.Load(); n > 30 {
 		t.Errorf("%d round trips for 300 nodes", n)
 	}
-	if n := w.commands.Load(); n > 300*4+1000 { // a record and three lanes each, and what any fleet costs
+	if n := w.commands.Load(); n > 300*int64(1+len(laneClasses))+1000 { // a record and its lanes each, and what any fleet costs
 		t.Errorf("%d commands for 300 nodes with nothing to do", n)
 	}
 }

@@ -106,7 +106,10 @@ func (m *model) resubmit(t *rapid.T) {
 
 func (m *model) begin(t *rapid.T) {
 	o := m.pick(t)
-	got, err := (&server{node: m.n}).begin(m.ctx, o.op.ID)
+	s := &server{node: m.n}
+	got, err := s.recall(m.ctx, o.op.ID)
+	m.fail(err)
+	got, err = s.begin(m.ctx, got)
 	m.fail(err)
 	if o.state.Final() || m.line[o.op.Site.ID][0] != o.op.ID {
 		if got.ID != "" {

@@ -174,7 +174,7 @@ func (c *Client) SetDrain(ctx context.Context, node string, drain bool) error {
 	if err := c.markDrain(ctx, node, drain); err != nil {
 		return fmt.Errorf("draining node: %w", err)
 	}
-	for _, class := range classes {
+	for _, class := range laneClasses {
 		if err := c.pauseLane(ctx, lane(node, class), drain); err != nil {
 			return fmt.Errorf("pausing lane: %w", err)
 		}

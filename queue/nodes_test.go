@@ -73,7 +73,7 @@ func TestDrainPausesLanesAndMayBeRepeated(t *testing.T) {
 		if n.Draining() != drain {
 			t.Errorf("node thinks it drains: %v", n.Draining())
 		}
-		for _, class := range classes {
+		for _, class := range laneClasses {
 			paused := must[int64](t)(s.rdb.Exists(t.Context(), lanePaused(lane("web-1", class))).Result()) == 1
 			if paused != drain {
 				t.Errorf("lane %s paused: %v", class, paused)

@@ -17,6 +17,7 @@ import (
 type run struct {
 	done     chan struct{} // closed when it has ended
 	err      error         // what asynq was told; valid when done
+	passed   bool          // the op is in the late lane and was not run; valid when done
 	op       tasks.Op      // zero until begun
 	recorder *Recorder     // nil until begun
 }
@@ -25,7 +26,7 @@ type run struct {
 // gives a task up (lost lease, time-out) while its op still runs here, so the
 // slots that count are our own.
 func (s *server) process(slots int) asynq.HandlerFunc {
-	sema := make(chan struct{}, max(slots, 1))
+	sema, fair := make(chan struct{}, max(slots, 1)), newRounds(slots)
 	return func(ctx context.Context, t *asynq.Task) error {
 		var m message
 		if err := json.Unmarshal(t.Payload(), &m); err != nil || shardOf(m.Op) != tasks.NodeShard(s.node.ID()) {
@@ -35,11 +36,14 @@ func (s *server) process(slots int) asynq.HandlerFunc {
 		s.hold(m.Op)
 		defer s.release(m.Op)
 		mine, other := s.claim(m.Op)
-		if other != nil {
-			return s.await(ctx, m.Op, other)
+		for other != nil {
+			if err := s.await(ctx, m.Op, other); err != nil || !other.passed {
+				return err
+			}
+			mine, other = s.claim(m.Op)
 		}
 		defer s.unclaim(m.Op, mine)
-		mine.err = s.inSlot(ctx, sema, func() error { return s.attempt(ctx, m.Op, t.Type(), mine) })
+		mine.err = s.inSlot(ctx, sema, func() error { return s.attempt(ctx, m.Op, t.Type(), mine, fair) })
 		return mine.err
 	}
 }
@@ -70,14 +74,20 @@ func (s *server) inSlot(ctx context.Context, sema chan struct{}, fn func() error
 }
 
 // attempt runs an op once, unless the ledger says that it must not.
-func (s *server) attempt(ctx context.Context, id, kind string, r *run) error {
+func (s *server) attempt(ctx context.Context, id, kind string, r *run, fair *rounds) error {
 	detached := context.WithoutCancel(ctx)
 	if s.handler.Knows != nil && !s.handler.Knows(kind) {
 		s.pause(detached, id, whyUnknown)
 		return errUnknownKind
 	}
-	op, err := s.begin(detached, id)
+	op, err := s.recall(detached, id)
 	if err != nil || op.ID == "" {
+		return err
+	}
+	if r.passed = s.letPass(ctx, fair, op); r.passed {
+		return nil
+	}
+	if op, err = s.begin(detached, op); err != nil || op.ID == "" {
 		return err
 	}
 	s.node.running.Add(1)
@@ -93,8 +103,8 @@ func (s *server) attempt(ctx context.Context, id, kind string, r *run) error {
 	return s.interrupted(detached, op, retried, err)
 }
 
-// begin asks the ledger. A zero op means that there is nothing to do.
-func (s *server) begin(ctx context.Context, id string) (tasks.Op, error) {
+// recall reads an op from the ledger. A zero op means that there is nothing to do.
+func (s *server) recall(ctx context.Context, id string) (tasks.Op, error) {
 	n := s.node
 	op, err := n.read(ctx, id, readAll)
 	if errors.Is(err, ErrNotFound) {
@@ -108,6 +118,12 @@ func (s *server) begin(ctx context.Context, id string) (tasks.Op, error) {
 		n.log.Error("archiving task of another node", "op", id, "node", op.Site.Node)
 		return tasks.Op{}, asynq.SkipRetry
 	}
+	return op, nil
+}
+
+// begin asks the ledger. A zero op means that there is nothing to do.
+func (s *server) begin(ctx context.Context, op tasks.Op) (tasks.Op, error) {
+	n, id := s.node, op.ID
 	keys := []string{n.names.op(id), n.names.fifo(op.Site.ID), n.names.events(id), n.names.open(shardOf(id)), n.names.feed(shardOf(id))}
 	answer, err := beginScript.Run(ctx, n.rdb, keys, id, n.names.changes()).Slice()
 	if err != nil {

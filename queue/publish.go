@@ -67,19 +67,25 @@ func (p publisher) index(ctx context.Context, op tasks.Op) error {
 // enqueue hands the op to asynq under its own id. A conflict means that asynq
 // has it: the reply was lost, or somebody else was faster.
 func (p publisher) enqueue(ctx context.Context, op tasks.Op) error {
-	payload, err := json.Marshal(message{Op: op.ID})
-	if err != nil {
-		return fmt.Errorf("encoding asynq payload: %w", err)
-	}
-	_, err = p.asynq.EnqueueContext(ctx, asynq.NewTask(op.Kind, payload),
-		asynq.TaskID(op.ID), asynq.Queue(lane(op.Site.Node, op.Class)),
-		asynq.MaxRetry(maxRetry), asynq.Timeout(timeout(op.Kind)))
-	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
-		return fmt.Errorf("enqueueing op: %w", err)
+	if err := p.enqueueIn(ctx, lane(op.Site.Node, op.Class), op); err != nil {
+		return err
 	}
 	if err := p.store.ring(ctx, op.Site.Node, ringTask+string(op.Class)); err != nil {
 		// The task is there; the node finds it at its next look, seconds later.
 		p.store.survived("publish", "ringing doorbell", err, "op", op.ID, "node", op.Site.Node)
+	}
+	return nil
+}
+
+func (p publisher) enqueueIn(ctx context.Context, queue string, op tasks.Op) error {
+	payload, err := json.Marshal(message{Op: op.ID})
+	if err != nil {
+		return fmt.Errorf("encoding asynq payload: %w", err)
+	}
+	_, err = p.asynq.EnqueueContext(ctx, asynq.NewTask(op.Kind, payload), asynq.TaskID(op.ID), asynq.Queue(queue),
+		asynq.MaxRetry(maxRetry), asynq.Timeout(timeout(op.Kind)))
+	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+		return fmt.Errorf("enqueueing op: %w", err)
 	}
 	return nil
 }

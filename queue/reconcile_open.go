@@ -1,12 +1,12 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 	"github.com/wispanel/wptk/tasks"
 )
@@ -66,10 +66,12 @@ func (r *Reconciler) compare(ctx context.Context, ids []string, older time.Durat
 // transport reads the head of each op's install and the state of its asynq task.
 func (r *Reconciler) transport(ctx context.Context, ops []tasks.Op) (heads, states []string, err error) {
 	pipe := r.rdb.Pipeline()
-	headOf, stateOf := make([]*redis.StringCmd, len(ops)), make([]*redis.StringCmd, len(ops))
+	headOf, stateOf := make([]*redis.StringCmd, len(ops)), make([][2]*redis.StringCmd, len(ops))
 	for i, op := range ops {
 		headOf[i] = pipe.LIndex(ctx, r.names.fifo(op.Site.ID), 0)
-		stateOf[i] = pipe.HGet(ctx, laneTask(lane(op.Site.Node, op.Class), op.ID), "state")
+		for j, queue := range lanesFor(op) {
+			stateOf[i][j] = pipe.HGet(ctx, laneTask(queue, op.ID), "state")
+		}
 	}
 	if len(ops) > 0 {
 		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
@@ -77,7 +79,7 @@ func (r *Reconciler) transport(ctx context.Context, ops []tasks.Op) (heads, stat
 		}
 	}
 	for i := range ops {
-		heads, states = append(heads, headOf[i].Val()), append(states, stateOf[i].Val())
+		heads, states = append(heads, headOf[i].Val()), append(states, cmp.Or(stateOf[i][0].Val(), stateOf[i][1].Val()))
 	}
 	return heads, states, nil
 }
@@ -104,8 +106,7 @@ func (r *Reconciler) revive(ctx context.Context, op tasks.Op) error {
 	if err != nil {
 		return fmt.Errorf("counting revivals of op: %w", err)
 	}
-	err = r.inspector.DeleteTask(lane(op.Site.Node, op.Class), op.ID)
-	if err != nil && !errors.Is(err, asynq.ErrTaskNotFound) {
+	if err := r.unqueue(op); err != nil {
 		return fmt.Errorf("deleting archived task: %w", err)
 	}
 	if times <= maxRevivals {

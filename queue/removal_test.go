@@ -48,7 +48,7 @@ func TestNodeThatIsInUseGoesWithAllThatIsKeptOfItByForceAlone(t *testing.T) {
 		submit(t, c, op)
 	}
 	ok(t, s.rdb.RPopLPush(t.Context(), lanePending(lane("n1", ran.Class)), laneActive(lane("n1", ran.Class))).Err())
-	must[tasks.Op](t)((&server{node: n}).begin(t.Context(), ran.ID))
+	must[tasks.Op](t)((&server{node: n}).begin(t.Context(), must[tasks.Op](t)((&server{node: n}).recall(t.Context(), ran.ID))))
 	site := testSite("n1", "alice", "a.example", "")
 	ok(t, n.PublishDomains(t.Context(), []Domain{{Node: "n1", Account: "alice", Domain: "a.example"}}))
 	ok(t, n.PublishSites(t.Context(), time.Now().Add(-time.Second), []Site{site}))

@@ -180,9 +180,11 @@ func waitFor(done <-chan struct{}, d time.Duration) bool {
 }
 
 func fastLanes(node string) []string {
-	return []string{lane(node, tasks.Interactive), lane(node, tasks.Standard)}
+	return []string{lane(node, tasks.Interactive), lane(node, tasks.Standard), lane(node, lateFast)}
 }
 
-func bulkLanes(node string) []string { return []string{lane(node, tasks.Bulk)} }
+func bulkLanes(node string) []string {
+	return []string{lane(node, tasks.Bulk), lane(node, lateBulk)}
+}
 
 func lanesOf(node string) []string { return append(fastLanes(node), bulkLanes(node)...) }

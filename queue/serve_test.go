@@ -347,7 +347,7 @@ func TestPanicOfAHandlerIsRetriedAndThenFails(t *testing.T) {
 	}}
 	op := newOp("a.example")
 	submit(t, c, op)
-	err := srv.attempt(t.Context(), op.ID, op.Kind, &run{})
+	err := srv.attempt(t.Context(), op.ID, op.Kind, &run{}, newRounds(4))
 	if err == nil || !isFailure(err) {
 		t.Fatalf("a panic gave %v", err)
 	}

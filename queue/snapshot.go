@@ -189,7 +189,7 @@ func (l laneOf) queue() string { return lane(l.node, l.class) }
 func (r *reading) used(ctx context.Context, ids []string) []laneOf {
 	var all []laneOf
 	for _, id := range ids {
-		for _, class := range classes {
+		for _, class := range laneClasses {
 			all = append(all, laneOf{node: id, class: class})
 		}
 	}
@@ -213,7 +213,7 @@ func (r *reading) lanes(ctx context.Context, used []laneOf) {
 	for l, size := range sizes {
 		sums[laneOf{class: l.class, state: l.state}] += size.Val()
 	}
-	for _, class := range classes {
+	for _, class := range laneClasses {
 		for state, s := range laneStates {
 			r.add(depthDesc, float64(sums[laneOf{class: class, state: state}]), s.name, string(class))
 		}
@@ -234,7 +234,7 @@ func (r *reading) oldest(ctx context.Context, used []laneOf) {
 			ages[l.class] = max(ages[l.class], r.now.Sub(time.Unix(0, ns)))
 		}
 	}
-	for _, class := range classes {
+	for _, class := range laneClasses {
 		r.add(oldestDesc, ages[class].Seconds(), string(class))
 	}
 }
