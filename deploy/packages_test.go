@@ -45,8 +45,8 @@ func TestPackagesHaveWhatTheyNameWithModesOfTheirOwn(t *testing.T) {
 func TestUnitsKeepThePromisesOfTheDrainAndOfTheTenants(t *testing.T) {
 	t.Parallel()
 	for unit, lines := range map[string][]string{
-		"wptk-api":    {"Type=notify", "User=wptk-api", "CapabilityBoundingSet=", "NoNewPrivileges=yes", "ProtectSystem=strict", "RestartPreventExitStatus=2"},
-		"wptk-worker": {"Type=notify", "KillMode=mixed", "TimeoutStopSec=170", "WatchdogSec=60", "Delegate=yes", "NoNewPrivileges=yes", "UMask=0022", "RestartPreventExitStatus=2"},
+		"wptk-api":    {"Type=notify", "User=wptk-api", "CapabilityBoundingSet=", "NoNewPrivileges=yes", "ProtectSystem=strict", "Restart=always"},
+		"wptk-worker": {"Type=notify", "KillMode=mixed", "TimeoutStopSec=170", "WatchdogSec=60", "Delegate=yes", "NoNewPrivileges=yes", "UMask=0022", "Restart=always"},
 	} {
 		raw, err := os.ReadFile(filepath.Join("packages/units", unit+".service"))
 		if err != nil {
