@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,12 +125,22 @@ func (v *verifier) compare(ctx context.Context) error {
 		return lookError(err)
 	}
 	v.result = ChecksumsResult{OK: true, Complete: true, CheckedAt: time.Now().UTC(), Plugins: []PackageReport{}, Findings: []wp.Finding{}}
-	content := v.content(ctx, site)
-	if err := v.core(ctx, site, found.Version, content); err != nil {
+	// The list of plugins is a start of WordPress, and hashing needs nothing of it.
+	listed := make(chan extensionList, 1)
+	go func() {
+		have, err := v.Host.CLI.Extensions(ctx, site)
+		listed <- extensionList{have, err}
+	}()
+	err = v.core(ctx, site, found.Version)
+	have := <-listed // in any case: nothing of the step outlives it
+	if err != nil {
+		return err
+	}
+	if err := v.scripts(ctx, site, have); err != nil {
 		return err
 	}
 	v.Report(0.5, "Comparing plugins with their packages")
-	if err := v.plugins(ctx, site); err != nil {
+	if err := v.plugins(ctx, site, have); err != nil {
 		return err
 	}
 	wp.WorstFirst(v.result.Findings)
@@ -139,28 +150,40 @@ func (v *verifier) compare(ctx context.Context) error {
 	return v.SetResult(v.result)
 }
 
-// content is the directory of uploads and plugins, relative to the docroot.
-func (v *verifier) content(ctx context.Context, site wp.Site) string {
-	const usual = "wp-content"
-	state, err := v.Host.CLI.CoreState(ctx, site)
-	if err != nil || state.Content == "" {
-		return usual
-	}
-	rel, err := filepath.Rel(site.Docroot, state.Content)
-	if err != nil || !filepath.IsLocal(rel) {
-		return usual
-	}
-	return rel
+// extensionList is what WordPress says of its plugins.
+type extensionList struct {
+	wp.Extensions
+	err error
 }
 
-func (v *verifier) core(ctx context.Context, site wp.Site, version, content string) error {
+// usualContent is where uploads and plugins mostly are, relative to the docroot.
+const usualContent = "wp-content"
+
+// scripts looks for PHP among the uploads of a site that has them in an unusual place.
+func (v *verifier) scripts(ctx context.Context, site wp.Site, have extensionList) error {
+	rel, err := filepath.Rel(site.Docroot, have.Content)
+	if have.err != nil || have.Content == "" || err != nil || !filepath.IsLocal(rel) || rel == usualContent {
+		return nil
+	}
+	compared, err := v.Host.Files.Compare(ctx, site, wp.Compare{Dir: ".", NoScripts: []string{path.Join(rel, "uploads")}, Ignore: v.ignore})
+	if err != nil {
+		return fmt.Errorf("looking for PHP among the uploads: %w", err)
+	}
+	v.result.Findings = append(v.result.Findings, compared.Findings...)
+	v.result.More += compared.More
+	v.result.Complete = v.result.Complete && compared.Complete
+	v.result.OK = v.result.OK && compared.Complete && !slices.ContainsFunc(compared.Findings, func(f wp.Finding) bool { return f.Severity.AtLeast(wp.SeverityWarning) })
+	return nil
+}
+
+func (v *verifier) core(ctx context.Context, site wp.Site, version string) error {
 	sums, err := v.Host.Packages.CoreSums(ctx, version)
 	if err != nil {
 		return fmt.Errorf("fetching checksums of WordPress: %w", err)
 	}
 	compared, err := v.Host.Files.Compare(ctx, site, wp.Compare{
 		Dir: ".", Sums: sums, Closed: wp.CoreDirs(), Scripts: true,
-		NoScripts: []string{path.Join(content, "uploads")}, Ignore: v.ignore,
+		NoScripts: []string{path.Join(usualContent, "uploads")}, Ignore: v.ignore,
 	})
 	if err != nil {
 		return fmt.Errorf("comparing files of WordPress: %w", err)
@@ -185,11 +208,10 @@ func (v *verifier) take(slug, version string, c wp.Comparison) PackageReport {
 	return r
 }
 
-func (v *verifier) plugins(ctx context.Context, site wp.Site) error {
-	have, err := v.Host.CLI.Extensions(ctx, site)
-	if err != nil {
-		if ctx.Err() != nil || errors.Is(err, wp.ErrDatabaseConnection) {
-			return err
+func (v *verifier) plugins(ctx context.Context, site wp.Site, have extensionList) error {
+	if have.err != nil {
+		if ctx.Err() != nil || errors.Is(have.err, wp.ErrDatabaseConnection) {
+			return have.err
 		}
 		v.logf("The plugins could not be listed: WordPress does not come up.")
 		v.result.PluginsReason = "WordPress does not come up, so that its plugins could not be listed"

@@ -135,10 +135,10 @@ func (p *Clone) Steps(r *Run) []Step {
 	c := &cloner{installer: installer{Run: r, ask: &Install{DBName: p.DBName, SSL: p.SSL, Title: p.Title}}, ask: p}
 	steps := []Step{
 		{Name: "plan", Message: "Looking at both sites", Weight: 2, Do: c.plan},
-		{Name: "files", Message: "Copying files", Weight: 30, Do: c.copyFiles, Undo: c.removeStage},
 		{Name: "database", Message: "Creating the database", Weight: 2, Do: c.makeDatabase, Undo: c.dropDatabase},
+		{Name: "files", Message: "Copying files and database", Weight: 60, Do: c.copyFiles, Undo: c.removeStage},
 		{Name: "config", Message: "Writing the configuration", Weight: 2, Do: c.writeConfig, Verify: c.readConfig},
-		{Name: "tables", Message: "Copying the database", Weight: 40, Do: c.copyTables, Verify: c.checkTables},
+		{Name: "tables", Message: "Copying the database", Weight: 10, Check: c.haveTables, Do: c.copyTables, Verify: c.checkTables},
 	}
 	if c.away() {
 		steps = []Step{

@@ -2,16 +2,19 @@ package tasks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/wispanel/wptk/wp"
 	"github.com/wispanel/wptk/wp/rewrite"
@@ -38,16 +41,50 @@ func (c *cloner) leftBehind(p clonePlan) []string {
 	return skip
 }
 
+// copyFiles copies the files, and the tables beside them: the ones keep the disk busy, the
+// others the database. Tables that could not be copied here are those of the step that follows
+// anyway, which says why if it cannot either.
 func (c *cloner) copyFiles(ctx context.Context) error {
 	from, to, p, err := c.both()
 	if err != nil {
 		return err
 	}
+	var bar halves
+	bar.tell = func(both float64) { c.Report(both, "") }
+	tables, stop := context.WithCancel(ctx)
+	defer stop()
+	copied := make(chan error, 1)
+	go func() { copied <- c.copyTablesEarly(tables, func(f float64) { bar.report(&bar.tables, f) }) }()
+	err = c.copyOnlyFiles(ctx, from, to, p, func(f float64) { bar.report(&bar.files, f) })
+	if err != nil {
+		stop()
+	}
+	if early := <-copied; err == nil && ctx.Err() == nil && early != nil {
+		slog.Info("copying tables beside the files", "op", c.Op.ID, "err", early)
+	}
+	return cmp.Or(err, ctx.Err())
+}
+
+// halves is the progress of two things that are done at once.
+type halves struct {
+	mu            sync.Mutex
+	files, tables float64
+	tell          func(float64)
+}
+
+func (h *halves) report(which *float64, fraction float64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	*which = fraction
+	h.tell((h.files + h.tables) / 2)
+}
+
+func (c *cloner) copyOnlyFiles(ctx context.Context, from, to wp.Site, p clonePlan, progress func(float64)) (err error) {
 	what := wp.TreeCopy{Skip: c.leftBehind(p), Only: c.ask.Select.Paths}
 	var done wp.TreeCopied
 	if from.User == to.User {
 		done, err = c.Host.Files.CopyInstall(ctx, from, to, c.stage(), what, func(done, total int64) {
-			c.Report(float64(done)/float64(max(total, 1)), "")
+			progress(float64(done) / float64(max(total, 1)))
 		})
 	} else {
 		done, err = c.handOver(ctx, from, what)
@@ -174,8 +211,37 @@ func (c *cloner) readConfig(ctx context.Context) error {
 	return nil
 }
 
-// copyTables begins with an empty database every time.
+// copyTablesEarly enters the database with a password that is written nowhere: the one in
+// the copy's wp-config.php is set later.
+func (c *cloner) copyTablesEarly(ctx context.Context, progress func(float64)) error {
+	if there, err := c.haveTables(ctx); there || err != nil { // of an attempt that died later
+		return err
+	}
+	name := c.Get(keyDBName)
+	target := wp.Login{Name: name, User: name, Password: wp.NewPassword(32), Host: c.Host.DBHost}
+	if err := c.Host.DB.SetPassword(ctx, name, c.Get(keyDBHost), target.Password); err != nil {
+		return err
+	}
+	return c.fillTables(ctx, target, progress)
+}
+
+// haveTables: they came beside the files.
+func (c *cloner) haveTables(context.Context) (bool, error) { return c.Get(keyCloneTables) != "", nil }
+
 func (c *cloner) copyTables(ctx context.Context) error {
+	staged, err := c.staged()
+	if err != nil {
+		return err
+	}
+	target, err := c.Host.Login(ctx, staged)
+	if err != nil {
+		return fmt.Errorf("reading database of the copy: %w", err)
+	}
+	return c.fillTables(ctx, target, func(fraction float64) { c.Report(fraction, "") })
+}
+
+// fillTables begins with an empty database every time.
+func (c *cloner) fillTables(ctx context.Context, target wp.Login, progress func(float64)) error {
 	from, to, p, err := c.both()
 	if err != nil {
 		return err
@@ -188,19 +254,13 @@ func (c *cloner) copyTables(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading database of the original: %w", err)
 	}
-	target, err := c.Host.Login(ctx, staged)
-	if err != nil {
-		return fmt.Errorf("reading database of the copy: %w", err)
-	}
 	if err := c.Host.DB.Empty(ctx, target.Name); err != nil {
 		return err
 	}
 	filter := c.filter(from, to, p, source.Name, target.Name)
 	opt := wp.DumpOptions{
-		Tables: p.tables(c.ask.Select.Tables),
-		Progress: func(bytes int64) {
-			c.Report(min(float64(bytes)/float64(max(p.TableBytes, 1)), 1), "")
-		},
+		Tables:   p.tables(c.ask.Select.Tables),
+		Progress: func(bytes int64) { progress(min(float64(bytes)/float64(max(p.TableBytes, 1)), 1)) },
 	}
 	// Dumped as the one tenant, read in as the other.
 	stats, err := c.Host.ImportFiltered(ctx, staged, target, filter, func(ctx context.Context, w io.Writer) error {

@@ -41,6 +41,8 @@ type corePlan struct {
 	Files  bool   `json:"files"`          // they have to be exchanged
 	Idle   bool   `json:"idle,omitempty"` // nor have the tables to be upgraded
 
+	Untranslated bool `json:"untranslated,omitempty"` // it says that it has no translations
+
 	Before coreFiles `json:"before"`
 }
 
@@ -155,7 +157,7 @@ func (c *coreChange) look(ctx context.Context) (corePlan, error) {
 	if err != nil {
 		return corePlan{}, err
 	}
-	p.Up, p.Reason = health.Up, health.Reason
+	p.Up, p.Reason, p.Untranslated = health.Up, health.Reason, health.Untranslated
 	if p.Files {
 		p.Before, err = c.compare(ctx, site, p.From, p.To)
 		return p, err
@@ -206,6 +208,15 @@ func (c *coreChange) choose(ctx context.Context, have string) (wp.CoreTree, erro
 // compare holds the files against the package of the version that is there, or when the
 // source does not have that, of the version to come.
 func (c *coreChange) compare(ctx context.Context, site wp.Site, from, to string) (coreFiles, error) {
+	return c.compareFiles(ctx, site, from, to, false)
+}
+
+// others is compare for what is no part of WordPress alone: nothing is read for it.
+func (c *coreChange) others(ctx context.Context, site wp.Site, p corePlan) (coreFiles, error) {
+	return c.compareFiles(ctx, site, p.From, p.To, true)
+}
+
+func (c *coreChange) compareFiles(ctx context.Context, site wp.Site, from, to string, namesOnly bool) (coreFiles, error) {
 	next, err := c.Host.Packages.CoreSums(ctx, to)
 	if err != nil {
 		return coreFiles{}, err
@@ -221,7 +232,7 @@ func (c *coreChange) compare(ctx context.Context, site wp.Site, from, to string)
 			return coreFiles{}, err
 		}
 	}
-	found, err := c.Host.Files.Compare(ctx, site, wp.Compare{Dir: ".", Sums: sums, Closed: wp.CoreDirs()})
+	found, err := c.Host.Files.Compare(ctx, site, wp.Compare{Dir: ".", Sums: sums, Closed: wp.CoreDirs(), NamesOnly: namesOnly})
 	if err != nil {
 		return coreFiles{}, fmt.Errorf("comparing files: %w", err)
 	}
@@ -280,7 +291,7 @@ func (c *coreChange) stageFiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	files, err := c.compare(ctx, site, p.From, p.To)
+	files, err := c.others(ctx, site, p) // there may be more of them by now
 	if err != nil {
 		return err
 	}

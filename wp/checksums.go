@@ -71,6 +71,8 @@ type Compare struct {
 	Scripts bool
 	// NoScripts are directories below Dir in which no PHP file belongs.
 	NoScripts []string
+	// NamesOnly: nothing is read. What is missing or unexpected is found, modified files are not.
+	NamesOnly bool
 	// Ignore are patterns of paths, relative to the docroot: see MatchPath.
 	Ignore []string
 }
@@ -94,7 +96,7 @@ func (f Files) Compare(ctx context.Context, site Site, c Compare) (Comparison, e
 	}
 	request := compareRequest{
 		Home: site.Home, Target: filepath.Join(docroot, c.Dir), Sums: c.Sums,
-		Closed: c.Closed, Scripts: c.Scripts, NoScripts: c.NoScripts,
+		Closed: c.Closed, Scripts: c.Scripts, NoScripts: c.NoScripts, NamesOnly: c.NamesOnly,
 	}
 	var answer compareAnswer
 	opt := f.options(ctx, nil)

@@ -40,6 +40,7 @@ type compareRequest struct {
 	Closed    []string `json:"closed"`
 	Scripts   bool     `json:"scripts"`
 	NoScripts []string `json:"no_scripts"`
+	NamesOnly bool     `json:"names_only"`
 }
 
 type compareAnswer struct {
@@ -168,6 +169,9 @@ func (c *comparer) enter(dir *os.Root, p string, depth int) {
 func (c *comparer) open(dir *os.Root, p string, info fs.FileInfo) {
 	if !info.Mode().IsRegular() {
 		c.found(difference{Path: p, Class: Modified, Note: noteOf(info)})
+		return
+	}
+	if c.NamesOnly {
 		return
 	}
 	f, err := dir.OpenFile(path.Base(p), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)

@@ -18,6 +18,7 @@ type CopySettled struct {
 	Public  bool   `json:"public"`  // it does not ask search engines to stay away
 	Title   string `json:"title"`
 	Version string `json:"version"` // of WordPress
+	SiteURL string `json:"siteurl"` // as the tables have it
 }
 
 // SettleCopy takes out of a copy what is the original's alone (login links, the address of a
@@ -29,7 +30,7 @@ func (c *CLI) SettleCopy(ctx context.Context, site Site, title string, staging b
 	if err := c.ask(ctx, site, settleCopy(title, staging), &got); err != nil {
 		return CopySettled{}, err
 	}
-	got.Title, got.Version = cleanField(got.Title), cleanField(got.Version)
+	got.Title, got.Version, got.SiteURL = cleanField(got.Title), cleanField(got.Version), cleanField(got.SiteURL)
 	if got.Staging != staging || staging && got.Public {
 		return got, fmt.Errorf("settling copy: %w: %+v", ErrNotApplied, got)
 	}

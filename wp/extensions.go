@@ -15,12 +15,13 @@ import (
 type Extensions struct {
 	Plugins []Addon
 	Themes  []Addon // without a File
-	// PluginRoot and ThemeRoot are where new ones go, absolute, as this node writes paths; ""
-	// when that is not inside the domain's directory.
-	PluginRoot, ThemeRoot string
-	Multisite             bool
-	Stylesheet            string // slug of the active theme, which may not be there
-	DefaultTheme          string // newest theme of WordPress itself that is there; "" for none
+	// PluginRoot and ThemeRoot are where new ones go, Content is where these and the uploads
+	// are; absolute, as this node writes paths; "" when that is not inside the domain's
+	// directory.
+	PluginRoot, ThemeRoot, Content string
+	Multisite                      bool
+	Stylesheet                     string // slug of the active theme, which may not be there
+	DefaultTheme                   string // newest theme of WordPress itself that is there; "" for none
 }
 
 // Addon is a plugin or theme that is there.
@@ -80,6 +81,7 @@ type printedExtensions struct {
 	Root       string             `json:"root"`
 	PluginRoot string             `json:"plugin_root"`
 	ThemeRoot  string             `json:"theme_root"`
+	Content    string             `json:"content"`
 	Multisite  bool               `json:"multisite"`
 	Stylesheet string             `json:"stylesheet"`
 	Default    string             `json:"default"`
@@ -110,6 +112,7 @@ func parseAddons(out []byte, site Site) (Extensions, error) {
 	cleanTexts(reflect.ValueOf(&p).Elem())
 	found := Extensions{
 		PluginRoot: insideHome(site, p.Root, p.PluginRoot), ThemeRoot: insideHome(site, p.Root, p.ThemeRoot),
+		Content:   insideHome(site, p.Root, p.Content),
 		Multisite: p.Multisite, Stylesheet: p.Stylesheet, DefaultTheme: p.Default,
 	}
 	for _, e := range p.Plugins {

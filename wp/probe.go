@@ -10,6 +10,9 @@ import (
 type Health struct {
 	Up     bool   `json:"up"`
 	Reason string `json:"reason,omitempty"` // what keeps it from coming up, one line
+
+	// Untranslated: it came up, and said that there are no translations.
+	Untranslated bool `json:"-"`
 }
 
 // Probe starts WordPress as a visit does, with its plugins and its theme. A site that does not
@@ -18,12 +21,15 @@ type Health struct {
 func (h *Host) Probe(ctx context.Context, site Site) (Health, error) {
 	out, err := h.CLI.must(ctx, site, siteBoot())
 	var answer struct {
-		Version string `json:"version"`
+		Version   string `json:"version"`
+		Languages *int   `json:"languages"`
 	}
 	if err == nil {
 		err = parseJSON(out, &answer)
 	}
-	return healthOf(ctx, site, err)
+	health, err := healthOf(ctx, site, err)
+	health.Untranslated = health.Up && answer.Languages != nil && *answer.Languages == 0
+	return health, err
 }
 
 func siteBoot() Command {

@@ -18,29 +18,43 @@ func (h *Host) TableCounts(ctx context.Context, site Site, login Login) (map[str
 	return answer.Rows, nil
 }
 
+// TextCount is how often a text was found.
+type TextCount struct {
+	Text  string
+	Cells int64
+	Where []string // "wp_options.option_value: 3", at most a hundred columns
+}
+
 // CountText counts the cells of text columns that hold a host name, an address or a path, in
 // any form that rewrite.SiteRules knows (https:\/\/old.test) and by its edges: the mail
-// address me@old.test is not a cell with old.test. It
-// says where they are, as "wp_options.option_value: 3", at most a hundred columns. Columns
-// of bytes (BLOB) are not looked into: the pipeline does not rewrite them either.
-func (h *Host) CountText(ctx context.Context, site Site, login Login, text string) (int64, []string, error) {
-	if text == "" {
-		return 0, nil, fmt.Errorf("counting text: nothing to look for")
+// address me@old.test is not a cell with old.test. The tables are read once for all texts.
+// Columns of bytes (BLOB) are not looked into: the pipeline does not rewrite them either.
+func (h *Host) CountText(ctx context.Context, site Site, login Login, texts ...string) ([]TextCount, error) {
+	if len(texts) == 0 || slices.Contains(texts, "") {
+		return nil, fmt.Errorf("counting text: nothing to look for")
 	}
-	answer, err := h.count(ctx, site, login, countRequest{Text: text})
+	answer, err := h.count(ctx, site, login, countRequest{Texts: texts})
 	if err != nil {
-		return 0, nil, fmt.Errorf("counting text: %w", err)
+		return nil, fmt.Errorf("counting text: %w", err)
 	}
-	var cells int64
-	var where []string
+	counts := make([]TextCount, len(texts))
+	for i, text := range texts {
+		counts[i].Text = text
+	}
 	for _, c := range answer.Columns {
-		cells += c.Cells
-		if len(where) < 100 {
-			where = append(where, fmt.Sprintf("%s.%s: %d", cleanLine(c.Table, 64), cleanLine(c.Column, 64), c.Cells))
+		if c.Text < 0 || c.Text >= len(counts) { // the child is the tenant's
+			return nil, fmt.Errorf("counting text: %w: no text %d", ErrOutput, c.Text)
+		}
+		n := &counts[c.Text]
+		n.Cells += c.Cells
+		if len(n.Where) < 100 {
+			n.Where = append(n.Where, fmt.Sprintf("%s.%s: %d", cleanLine(c.Table, 64), cleanLine(c.Column, 64), c.Cells))
 		}
 	}
-	slices.Sort(where)
-	return cells, where, nil
+	for _, n := range counts {
+		slices.Sort(n.Where)
+	}
+	return counts, nil
 }
 
 func (h *Host) count(ctx context.Context, site Site, login Login, request countRequest) (countAnswer, error) {

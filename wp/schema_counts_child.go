@@ -46,8 +46,8 @@ type countRequest struct {
 	User     string `json:"user"`
 	Password string `json:"password"`
 
-	Text       string `json:"text,omitempty"` // empty: rows are counted
-	Unreadable bool   `json:"unreadable,omitempty"`
+	Texts      []string `json:"texts,omitempty"` // none: rows are counted
+	Unreadable bool     `json:"unreadable,omitempty"`
 }
 
 type countAnswer struct {
@@ -60,6 +60,7 @@ type countAnswer struct {
 }
 
 type columnCount struct {
+	Text   int    `json:"text"` // which of the texts
 	Table  string `json:"table"`
 	Column string `json:"column"`
 	Cells  int64  `json:"cells"`
@@ -85,7 +86,7 @@ func childCount(ctx context.Context, q countRequest) (countAnswer, error) {
 	switch {
 	case q.Unreadable:
 		return findUnreadable(ctx, tx, q.Name)
-	case q.Text != "":
+	case len(q.Texts) > 0:
 		return countText(ctx, tx, q)
 	}
 	tables, err := pairs(ctx, tx, `SELECT TABLE_NAME, '' FROM information_schema.TABLES
@@ -144,22 +145,17 @@ func countText(ctx context.Context, tx *sql.Tx, q countRequest) (countAnswer, er
 	if err != nil {
 		return countAnswer{}, err
 	}
-	look := rewrite.New(rewrite.Traces(q.Text))
-	// The server looks for the longest part of it that no form writes in another way.
-	part := ""
-	for _, p := range strings.FieldsFunc(q.Text, func(r rune) bool { return r == '/' || r == ':' || r == '-' }) {
-		if len(p) > len(part) {
-			part = p
-		}
+	looks := make([]textLook, len(q.Texts))
+	for i, text := range q.Texts {
+		looks[i] = newTextLook(text)
 	}
-	like := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(part) + "%"
 	var answer countAnswer
 	for len(columns) > 0 {
 		n := 1
 		for n < len(columns) && columns[n][0] == columns[0][0] {
 			n++
 		}
-		counts, err := countTable(ctx, tx, columns[:n], like, look)
+		counts, err := countTable(ctx, tx, columns[:n], looks)
 		if err != nil {
 			return countAnswer{}, err
 		}
@@ -169,40 +165,59 @@ func countText(ctx context.Context, tx *sql.Tx, q countRequest) (countAnswer, er
 	return answer, nil
 }
 
-// countTable reads a table once, for all of its text columns.
-func countTable(ctx context.Context, tx *sql.Tx, columns [][2]string, like string, look *rewrite.Rewriter) ([]columnCount, error) {
+// textLook looks for one text.
+type textLook struct {
+	like string // what the server looks for: every cell with the text has it
+	all  *rewrite.Rewriter
+}
+
+func newTextLook(text string) textLook {
+	part := "" // the longest of it that no form writes in another way
+	for _, p := range strings.FieldsFunc(text, func(r rune) bool { return r == '/' || r == ':' || r == '-' }) {
+		if len(p) > len(part) {
+			part = p
+		}
+	}
+	return textLook{"%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(part) + "%", rewrite.New(rewrite.Traces(text))}
+}
+
+// countTable reads a table once, for all of its text columns and all texts.
+func countTable(ctx context.Context, tx *sql.Tx, columns [][2]string, looks []textLook) ([]columnCount, error) {
 	var selects, wheres []string
 	var args []any
 	for _, c := range columns {
 		selects = append(selects, quoteIdent(c[1]))
-		wheres = append(wheres, quoteIdent(c[1])+" LIKE BINARY ?")
-		args = append(args, like)
+		for _, look := range looks {
+			wheres = append(wheres, quoteIdent(c[1])+" LIKE BINARY ?")
+			args = append(args, look.like)
+		}
 	}
 	rows, err := tx.QueryContext(ctx, "SELECT "+strings.Join(selects, ", ")+" FROM "+quoteIdent(columns[0][0])+" WHERE "+strings.Join(wheres, " OR "), args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	cells := make([]sql.RawBytes, len(columns))
-	into := make([]any, len(columns))
+	cells, into := make([]sql.RawBytes, len(columns)), make([]any, len(columns))
 	for i := range cells {
 		into[i] = &cells[i]
 	}
-	counts := make([]int64, len(columns))
+	counts := make([]int64, len(columns)*len(looks))
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
 			return nil, err
 		}
 		for i, cell := range cells {
-			if look.Count(cell) > 0 {
-				counts[i]++
+			for j, look := range looks {
+				if look.all.Count(cell) > 0 {
+					counts[i*len(looks)+j]++
+				}
 			}
 		}
 	}
 	var out []columnCount
 	for i, n := range counts {
-		if n > 0 {
-			out = append(out, columnCount{columns[i][0], columns[i][1], n})
+		if column := columns[i/len(looks)]; n > 0 {
+			out = append(out, columnCount{i % len(looks), column[0], column[1], n})
 		}
 	}
 	return out, rows.Err()

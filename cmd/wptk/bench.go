@@ -10,13 +10,15 @@ import (
 // benchCmd measures, each time beside a baseline that runs in the same process tree and
 // takes turns with ours. Every measurement ends in one line of figures.
 type benchCmd struct {
-	Latency  benchLatencyCmd  `cmd:"" help:"From accepted to started on an idle node, beside stock asynq; and what being idle costs."`
-	Progress benchProgressCmd `cmd:"" help:"Requests a second of a progress poll, beside bare handlers."`
-	Install  benchInstallCmd  `cmd:"" help:"An install from POST to succeeded, beside the script that does it with WP-CLI."`
-	Update   benchUpdateCmd   `cmd:"" help:"An update of WordPress, beside wp core update and update-db; and what a safe one costs."`
-	Backup   benchBackupCmd   `cmd:"" help:"A first backup and one of an unchanged site, beside wp db export and zip."`
-	Streams  benchStreamsCmd  `cmd:"" help:"5,000 streams of events on one API process: memory, latency, and that nobody misses any or is told twice."`
-	Clone    benchCloneCmd    `cmd:"" help:"A clone from POST to succeeded, beside cp, wp db export and import, and wp search-replace."`
+	Latency   benchLatencyCmd   `cmd:"" help:"From accepted to started on an idle node, beside stock asynq; and what being idle costs."`
+	Progress  benchProgressCmd  `cmd:"" help:"Requests a second of a progress poll, beside bare handlers."`
+	Install   benchInstallCmd   `cmd:"" help:"An install from POST to succeeded, beside the script that does it with WP-CLI."`
+	Update    benchUpdateCmd    `cmd:"" help:"An update of WordPress, beside wp core update and update-db; and what a safe one costs."`
+	Backup    benchBackupCmd    `cmd:"" help:"A first backup and one of an unchanged site, beside wp db export and zip."`
+	Streams   benchStreamsCmd   `cmd:"" help:"5,000 streams of events on one API process: memory, latency, and that nobody misses any or is told twice."`
+	Clone     benchCloneCmd     `cmd:"" help:"A clone from POST to succeeded, beside cp, wp db export and import, and wp search-replace."`
+	Status    benchStatusCmd    `cmd:"" help:"Reading a site anew, beside seven calls of WP-CLI."`
+	Checksums benchChecksumsCmd `cmd:"" help:"Comparing all files with their packages, beside wp core verify-checksums."`
 
 	ProgressServer progressServerCmd `cmd:"" hidden:"" help:"A bare handler, for bench progress."`
 	StreamsServer  streamsServerCmd  `cmd:"" hidden:"" help:"A bare stream, for bench streams."`

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
-	"time"
 
 	"github.com/wispanel/wptk/tasks"
 )
@@ -15,6 +13,7 @@ type benchCloneCmd struct {
 	Uploads int    `help:"Size of its uploads, in MB." default:"500" env:"-"`
 	Rounds  int    `help:"Clones of each kind that are measured." default:"3" env:"-"`
 	Version string `help:"Version of WordPress." default:"latest" env:"-"`
+	Alone   bool   `help:"Leave the scripts out: only what a clone of ours costs, step by step." env:"-"`
 }
 
 // cloneGoal is how many times faster than the script a clone is.
@@ -24,9 +23,12 @@ const cloneGoal = 10
 // does, and with its default mode, which leaves values without serialized text to the server.
 type cloneFigures struct {
 	figures
+	costFigures
 	Default      float64            `json:"default"` // ms of the script without --precise
 	DefaultRatio float64            `json:"default_ratio"`
-	Steps        map[string]float64 `json:"steps"` // ms of each step, as a client sees them
+	DefaultCPU   float64            `json:"default_cpu_ratio"`
+	Steps        map[string]float64 `json:"steps"`     // ms of each step, as a client sees them
+	StepsCPU     map[string]float64 `json:"steps_cpu"` // ms of processor time
 	DB           int                `json:"db_mb"`
 	Uploads      int                `json:"uploads_mb"`
 }
@@ -51,7 +53,7 @@ func (cmd *benchCloneCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	return a.measured(f, f.Met, "CLONE-MS MIN P50 MAX", rows)
+	return a.measured(f, f.Met, "CLONE-MS MIN P50 MAX CPU", rows)
 }
 
 // filling gives a site tables and uploads of so many MB: half posts, half serialized values.
@@ -68,12 +70,15 @@ func (cmd *benchCloneCmd) measure(x *exam, plain *plainWP) (f cloneFigures, rows
 	checkInstall(x)
 	x.ask(nil, filling, cmd.DB, cmd.Uploads, x.url())
 	x.tenant("", "sync")
-	var precise, byDefault, ours []float64
-	steps := map[string][]float64{}
+	var precise, byDefault, ours []cost
+	steps := map[string][]cost{}
 	kinds := []func(){
+		func() { ours = append(ours, ourClone(x, steps)) },
 		func() { precise = append(precise, scriptedClone(x, plain, "--precise")) },
 		func() { byDefault = append(byDefault, scriptedClone(x, plain)) },
-		func() { ours = append(ours, ourClone(x, steps)) },
+	}
+	if cmd.Alone {
+		kinds = kinds[:1]
 	}
 	for round := range cmd.Rounds {
 		for i := range kinds { // none always comes after the same other
@@ -84,19 +89,20 @@ func (cmd *benchCloneCmd) measure(x *exam, plain *plainWP) (f cloneFigures, rows
 }
 
 // scriptedClone is what people do by hand, and then removed.
-func scriptedClone(x *exam, plain *plainWP, mode ...string) float64 {
+func scriptedClone(x *exam, plain *plainWP, mode ...string) (took cost) {
 	if x.err != nil {
-		return 0
+		return took
 	}
 	s, err := plain.next(x.ctx)
 	if err != nil {
 		x.note(err)
-		return 0
+		return took
 	}
 	dump := s.dir + ".sql"
 	original := plainSite{dir: x.docroot()}
 	replace := append([]string{"search-replace", x.url(), "http://bench-copy.localhost", "--all-tables", "--quiet"}, mode...)
-	began := time.Now()
+	m, err := startMeter()
+	x.note(err)
 	for _, step := range []func() error{
 		func() error { return plain.sh(x.ctx, `cp -a "$1" "$2"`, original.dir, s.dir) },
 		func() error { return plain.wp(x.ctx, original, "db", "export", dump, "--quiet") },
@@ -111,7 +117,8 @@ func scriptedClone(x *exam, plain *plainWP, mode ...string) float64 {
 			x.note(step())
 		}
 	}
-	took := milliseconds(time.Since(began))
+	took, err = m.read()
+	x.note(err)
 	if x.err == nil {
 		x.note(errors.Join(plain.sh(x.ctx, `rm -rf -- "$1" "$2"`, s.dir, dump), plain.db.DropDatabase(x.ctx, s.db)))
 	}
@@ -119,57 +126,67 @@ func scriptedClone(x *exam, plain *plainWP, mode ...string) float64 {
 }
 
 // ourClone is what a client sees, from POST to succeeded; then the copy is deleted.
-func ourClone(x *exam, steps map[string][]float64) float64 {
+func ourClone(x *exam, steps map[string][]cost) (took cost) {
 	if x.err != nil {
-		return 0
+		return took
 	}
 	path := "bench-copy"
 	y := &exam{e2eSite: &e2eSite{demoSite: x.demoSite, e2e: x.e2e, version: x.version}, ctx: x.ctx}
-	began := time.Now()
-	step, last := "queued", began
-	var took accepted
-	if _, err := x.e2e.stack.client.post(x.ctx, "/wordpress/clone", fields{"source_id": x.id, "target_domain": x.domain, "target_path": path}, &took); err != nil {
-		x.fail("POST /clone: %w", err)
-		return 0
-	}
-	op, err := x.e2e.stack.client.follow(x.ctx, took.OperationID, func(op operation, _ []byte) error {
-		if now := time.Now(); op.Step != step || op.Done {
-			steps[step] = append(steps[step], milliseconds(now.Sub(last)))
-			step, last = op.Step, now
-		}
-		return nil
-	})
-	ms := milliseconds(time.Since(began))
-	if err == nil && op.Status != tasks.Succeeded {
-		err = fmt.Errorf("the clone is %s: %s", op.Status, op.failure())
-	}
+	whole, err := startMeter()
 	x.note(err)
+	step, last := "queued", whole
+	var answer accepted
+	if _, err := x.e2e.stack.client.post(x.ctx, "/wordpress/clone", fields{"source_id": x.id, "target_domain": x.domain, "target_path": path}, &answer); err != nil {
+		x.fail("POST /clone: %w", err)
+		return took
+	}
+	op, err := x.e2e.stack.client.follow(x.ctx, answer.OperationID, func(op operation, _ []byte) error {
+		if op.Step == step && !op.Done {
+			return nil
+		}
+		c, err := last.read()
+		steps[step] = append(steps[step], c)
+		step = op.Step
+		if err == nil {
+			last, err = startMeter()
+		}
+		return err
+	})
+	x.note(err)
+	took, err = whole.read()
+	x.note(err)
+	if x.err == nil && op.Status != tasks.Succeeded {
+		x.fail("the clone is %s: %s", op.Status, op.failure())
+	}
 	if x.err == nil {
 		y.id = op.ID
 		y.remove(&tasks.SiteDeleteResult{}, "keep_backup", "false")
 		x.note(y.err)
 		x.drop(filepath.Join(x.homeDir(), path))
 	}
-	return ms
+	return took
 }
 
-func (cmd *benchCloneCmd) report(precise, byDefault, ours []float64, steps map[string][]float64) (f cloneFigures, rows [][]string) {
+func (cmd *benchCloneCmd) report(precise, byDefault, ours []cost, steps map[string][]cost) (f cloneFigures, rows [][]string) {
 	if len(ours) == 0 {
 		return f, nil
 	}
-	median, baseline, other := quantile(ours, .5), quantile(precise, .5), quantile(byDefault, .5)
-	f = cloneFigures{Default: figure(other), DefaultRatio: figure(other / max(median, 1)), Steps: map[string]float64{}, DB: cmd.DB, Uploads: cmd.Uploads,
-		figures: figures{
-			Name: "bench.clone", Value: figure(median), Unit: "ms", Baseline: figure(baseline),
-			BaselineName: "cp -a, wp db export, wp db import, wp search-replace --precise, sync", Ratio: figure(baseline / max(median, 1)),
-			Goal: cloneGoal, N: cmd.Rounds, Spread: [2]float64{figure(quantile(ours, 0)), figure(quantile(ours, 1))},
+	clock, scripted, other := clockOf(ours), quantile(clockOf(precise), .5), compareCPU(ours, byDefault)
+	median, byClock := quantile(clock, .5), quantile(clockOf(byDefault), .5)
+	f = cloneFigures{Default: figure(byClock), DefaultRatio: figure(byClock / max(median, 1)), DefaultCPU: other.CPURatio,
+		Steps: map[string]float64{}, StepsCPU: map[string]float64{}, DB: cmd.DB, Uploads: cmd.Uploads,
+		costFigures: compareCPU(ours, precise), figures: figures{
+			Name: "bench.clone", Value: figure(median), Unit: "ms", Baseline: figure(scripted),
+			BaselineName: "cp -a, wp db export, wp db import, wp search-replace --precise, sync", Ratio: figure(scripted / max(median, 1)),
+			Goal: cloneGoal, N: cmd.Rounds, Spread: [2]float64{figure(quantile(clock, 0)), figure(quantile(clock, 1))},
 		}}
 	f.Met = f.Ratio >= cloneGoal
-	for step, ms := range steps {
-		f.Steps[step] = figure(quantile(ms, .5))
+	for step, all := range steps {
+		f.Steps[step], f.StepsCPU[step] = figure(quantile(clockOf(all), .5)), figure(quantile(cpuOf(all), .5))
 	}
-	row := func(name string, ms []float64) []string {
-		return []string{name, digits(quantile(ms, 0), 0), digits(quantile(ms, .5), 0), digits(quantile(ms, 1), 0)}
+	row := func(name string, all []cost) []string {
+		ms := clockOf(all)
+		return []string{name, digits(quantile(ms, 0), 0), digits(quantile(ms, .5), 0), digits(quantile(ms, 1), 0), digits(quantile(cpuOf(all), .5), 0)}
 	}
 	return f, [][]string{row("ours", ours), row("script-precise", precise), row("script-default", byDefault)}
 }

@@ -422,6 +422,7 @@ call_user_func(
 						'public'  => '0' !== (string) get_option( 'blog_public' ),
 						'title'   => wp_specialchars_decode( get_option( 'blogname' ), ENT_QUOTES ),
 						'version' => get_bloginfo( 'version' ),
+						'siteurl' => (string) get_option( 'siteurl' ),
 					);
 				}
 			);

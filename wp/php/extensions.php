@@ -121,6 +121,7 @@ call_user_func(
 						'root'        => $text( realpath( ABSPATH ), 4000 ),
 						'plugin_root' => $text( realpath( WP_PLUGIN_DIR ), 4000 ),
 						'theme_root'  => $text( realpath( get_theme_root() ), 4000 ),
+						'content'     => $text( realpath( WP_CONTENT_DIR ), 4000 ),
 						'multisite'   => is_multisite(),
 						'stylesheet'  => $text( get_option( 'stylesheet' ) ),
 						'default'     => $default ? $text( $default->get_stylesheet() ) : '',
@@ -137,7 +138,12 @@ call_user_func(
 			'wptk boot',
 			static function () {
 				global $wp_version;
-				echo json_encode( array( 'version' => (string) $wp_version ) );
+				echo json_encode(
+					array(
+						'version'   => (string) $wp_version,
+						'languages' => count( get_available_languages() ),
+					)
+				);
 			},
 			array( 'shortdesc' => 'Prints the version of WordPress once it is up.' )
 		);

@@ -32,7 +32,30 @@ func (w *Rewriter) compile(rules []Rule) {
 		}
 		first := r.From[0]
 		w.byFirst[first] = slices.Insert(w.byFirst[first], 0, c)
+		w.follows(first, c.from[1:])
 	}
+}
+
+// follows notes the second byte of a rule; one without is followed by any.
+func (w *Rewriter) follows(first byte, rest []byte) {
+	if len(rest) == 0 {
+		w.seconds[first] = [4]uint64{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
+		return
+	}
+	w.seconds[first][rest[0]>>6] |= 1 << (rest[0] & 63)
+}
+
+// begins says whether a rule may match at s[i], by two bytes; false is certain. Most places
+// are none, and the rules are many: the same address in a dozen ways of writing it.
+func (w *Rewriter) begins(s []byte, i int) bool {
+	if w.byFirst[s[i]] == nil {
+		return false
+	}
+	var second byte // behind the end: a rule that is as short as that matches any
+	if i+1 < len(s) {
+		second = s[i+1]
+	}
+	return w.seconds[s[i]][second>>6]&(1<<(second&63)) != 0
 }
 
 func schemed(s string) bool {
@@ -84,6 +107,9 @@ func (w *Rewriter) mayMatch(s []byte) bool {
 
 // match answers the rule that matches at s[i], nil for none.
 func (w *Rewriter) match(s []byte, i int) *rule {
+	if !w.begins(s, i) {
+		return nil
+	}
 	rules := w.byFirst[s[i]]
 	for n := range rules {
 		r := &rules[n]

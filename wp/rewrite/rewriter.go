@@ -8,6 +8,7 @@ import (
 // Rewriter replaces texts in values. It does not change and may be used by many.
 type Rewriter struct {
 	byFirst [256][]rule
+	seconds [256][4]uint64 // by the first byte: a bit for each byte that a rule has behind it
 	anchors [][]byte
 	always  bool // a rule has no anchor: every value may match
 }
@@ -137,7 +138,7 @@ func (r *run) between(out *output, from, to, depth int) {
 
 func (r *run) plain(out *output, from, to int) {
 	for i := from; i < to; {
-		if r.w.byFirst[out.s[i]] == nil { // what match would find, without the call
+		if !r.w.begins(out.s, i) { // what match would find, without the call
 			i++
 			continue
 		}
