@@ -81,6 +81,8 @@ var Alerts = []Alert{
 		When: []Condition{{`min by (instance) (wptk_mariadb_up)`, "== 0"}}},
 	{Name: "WptkDatabaseCrowded", For: "5m", Summary: "{{ $value | humanizePercentage }} of the connections to the database server of {{ $labels.instance }} are open.", Runbook: "Database",
 		When: []Condition{{`max by (instance) (wptk_mariadb_connections / (wptk_mariadb_connections_limit > 0))`, "> 0.9"}}},
+	{Name: "WptkRecordsRefused", Urgent: true, For: "0s", Summary: "{{ $value }} records of Redis were refused within an hour: {{ $labels.record }}, {{ $labels.reason }}.", Runbook: "Refused records",
+		When: []Condition{{`sum by (record, reason) (increase(wptk_records_refused_total[1h]))`, "> 0"}}},
 	{Name: "WptkDiskFull", Urgent: true, For: "5m", Summary: "{{ $labels.place }} of {{ $labels.instance }} has {{ $value | humanizePercentage }} free.", Runbook: "Disk",
 		When: []Condition{{`min by (instance, place) (wptk_disk_free_bytes / wptk_disk_size_bytes)`, "< 0.1"}}},
 	{Name: "WptkInodesUsedUp", Urgent: true, For: "5m", Summary: "{{ $labels.place }} of {{ $labels.instance }} has {{ $value | humanizePercentage }} of its inodes free.", Runbook: "Disk",

@@ -18,7 +18,8 @@ var apiBoard = Board{
 			Target{`topk(10, histogram_quantile(0.95, sum by (le, method, route) (rate(wptk_http_request_duration_seconds_bucket[5m]))))`, "{{method}} {{route}}"}),
 		graph(12, "Refused a minute", "opm", "Many 401 from nowhere: somebody tries keys. 422 is input that is not allowed, 409 a conflict.",
 			Target{`sum by (status) (rate(wptk_http_requests_total{status=~"4.."}[5m])) * 60`, "{{status}}"},
-			Target{`sum(rate(wptk_rate_limit_hits_total[5m])) * 60`, "over the rate limit"}),
+			Target{`sum(rate(wptk_rate_limit_hits_total[5m])) * 60`, "over the rate limit"},
+			Target{`sum by (record, reason) (rate(wptk_records_refused_total[5m])) * 60`, "{{record}} {{reason}}"}),
 
 		graph(8, "Keys refused a minute", "opm", "No key or a wrong one (401), not allowed (403), over the limit (429).",
 			Target{`sum by (status) (rate(wptk_http_requests_total{status=~"401|403|429"}[5m])) * 60`, "{{status}}"}),

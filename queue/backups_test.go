@@ -69,12 +69,15 @@ func TestTicketIsGoodOnce(t *testing.T) {
 	t.Parallel()
 	ctx, c := t.Context(), queue.NewClient(queuetest.Open(t))
 	want := queue.Ticket{Backup: "bk_1", Account: "alice", Recipient: "age1"}
-	token, err := c.NewTicket(ctx, want)
+	token, err := c.NewTicket(ctx, "n1", want)
 	mustDo(t, err)
-	if got, err := c.TakeTicket(ctx, token); err != nil || got != want {
+	if _, err := c.TakeTicket(ctx, "n2", token); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("on another node: %v", err)
+	}
+	if got, err := c.TakeTicket(ctx, "n1", token); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := c.TakeTicket(ctx, token); !errors.Is(err, queue.ErrNotFound) {
+	if _, err := c.TakeTicket(ctx, "n1", token); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("the second time: %v", err)
 	}
 }

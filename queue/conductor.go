@@ -16,7 +16,7 @@ const (
 	scheduleLook = 4                // in looks: schedules that are due
 )
 
-// Conductor carries out rollouts and fires schedules. Every API process runs one; one of them
+// Conductor carries out rollouts, fires schedules and runs errands. Every API process runs one; one of them
 // leads and works. All that it knows is in Redis, so another goes on where it ends; and should
 // two of them take themselves for the leader, each move is made once (see rollout_write.lua).
 type Conductor struct {
@@ -62,7 +62,7 @@ func (c *Conductor) look(ctx context.Context, schedules bool) error {
 	if schedules {
 		err = c.fireDue(ctx)
 	}
-	return errors.Join(err, c.advanceAll(ctx))
+	return errors.Join(err, c.runErrands(ctx), c.advanceAll(ctx))
 }
 
 // advanceAll makes the next move of every open rollout.

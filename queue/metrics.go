@@ -42,6 +42,7 @@ type Metrics struct {
 	sweepRequeued prometheus.Counter
 	redisErrors   *prometheus.CounterVec
 	reconciling   prometheus.Histogram
+	refused       *prometheus.CounterVec
 
 	rollouts  *prometheus.CounterVec
 	schedules *prometheus.CounterVec
@@ -83,6 +84,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		sweepRequeued: counter("sweep_requeued_total", "Operations put back in their queue by a sweep, after a crash or a lost message."),
 		redisErrors:   counters("redis_errors_total", "Redis calls that failed and were survived, by what was being done.", "op"),
 		reconciling:   histogram("reconcile_duration_seconds", "Time of one look of the leading API process at the whole fleet.", httpBuckets),
+		refused:       counters("records_refused_total", "Records of Redis that were not acted on, since nobody trusted has signed them or they are used again.", "record", "reason"),
 
 		rollouts:  counters("rollouts_total", "Rollouts that reached a final state.", "kind", "result"),
 		schedules: counters("schedules_total", "Times at which a schedule was due, by what came of it.", "result"),
@@ -91,7 +93,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	reg.MustRegister(
 		m.ops, m.failures, m.opSeconds, m.queueSeconds, m.stepSeconds, m.cliRuns, m.cliSeconds, m.cliKills, m.journal,
 		m.requests, m.requestSeconds, m.limitHits, m.repeats, m.streams,
-		m.redeliveries, m.duplicates, m.sweepRequeued, m.redisErrors, m.reconciling,
+		m.redeliveries, m.duplicates, m.sweepRequeued, m.redisErrors, m.reconciling, m.refused,
 		m.rollouts, m.schedules, m.webhooks,
 	)
 	m.shownFromStart()
@@ -100,6 +102,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	for _, result := range []string{resultDelivered, resultRetry, resultRefused, resultGone, resultFailed, resultDropped} {
 		m.webhooks.WithLabelValues(result)
+	}
+	for _, record := range []string{signedOp, signedRollout, signedSchedule, signedKey, signedTicket, signedCode, signedSession} {
+		m.refused.WithLabelValues(record, refusalOf(ErrForged))
 	}
 	for _, reason := range redeliveryReasons {
 		m.redeliveries.WithLabelValues(reason)
@@ -306,6 +311,13 @@ func (m *Metrics) RedisError(op string) {
 func (m *Metrics) Reconciled(took time.Duration) {
 	if m != nil {
 		m.reconciling.Observe(seconds(took))
+	}
+}
+
+// Refused counts a record of Redis that was not acted on: which sort, and why (see refusalOf).
+func (m *Metrics) Refused(record, reason string) {
+	if m != nil {
+		m.refused.WithLabelValues(record, reason).Inc()
 	}
 }
 

@@ -114,9 +114,12 @@ func (s *server) recall(ctx context.Context, id string) (tasks.Op, error) {
 	if err != nil {
 		return tasks.Op{}, &ledgerError{err}
 	}
-	if op.Site.Node != n.ID() {
-		n.log.Error("archiving task of another node", "op", id, "node", op.Site.Node)
-		return tasks.Op{}, asynq.SkipRetry
+	if op.State.Final() { // as begin.lua would say
+		n.metrics.DuplicatePrevented()
+		return tasks.Op{}, s.settled(id)
+	}
+	if err := s.admit(op); err != nil {
+		return tasks.Op{}, s.turnAway(ctx, op, err)
 	}
 	return op, nil
 }

@@ -20,7 +20,7 @@ var progressFields = []string{
 }
 
 // allFields adds what is large or private.
-var allFields = append(progressFields[:len(progressFields):len(progressFields)], "payload", "revealed")
+var allFields = append(progressFields[:len(progressFields):len(progressFields)], "payload", "revealed", "sig")
 
 // recordFields lists field, value, … of an op that is about to be submitted.
 func recordFields(op tasks.Op, retention time.Duration) []any {
@@ -29,7 +29,7 @@ func recordFields(op tasks.Op, retention time.Duration) []any {
 		"site", op.Site.ID, "node", op.Site.Node, "account", op.Site.Account,
 		"domain", op.Site.Domain, "path", op.Site.Path,
 		"key", op.KeyID, "request", op.RequestID, "parent", op.Parent, "revealed", op.Revealed,
-		"retention", max(int64(retention/time.Second), 1),
+		"retention", max(int64(retention/time.Second), 1), "sig", op.Signature,
 	}
 }
 
@@ -56,7 +56,7 @@ func decodeRecord(packed string) (tasks.Op, error) {
 	failure := r.text()
 	op.KeyID, op.RequestID, op.Parent = r.text(), r.text(), r.text()
 	if r.more() {
-		op.Payload, op.Revealed = r.json(), r.text()
+		op.Payload, op.Revealed, op.Signature = r.json(), r.text(), r.text()
 	}
 	if r.failed {
 		return tasks.Op{}, fmt.Errorf("decoding op: %w", errRecord)

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 )
 
 // rollout is what a leader keeps of an open rollout: the part that never changes. For ten
-// thousand installs that is 60 kilobytes; the installs themselves stay in Redis.
+// thousand installs that is 140 kilobytes; the installs themselves stay in Redis.
 type rollout struct {
 	op        tasks.Op
 	plan      RolloutPlan
@@ -23,6 +24,7 @@ type rollout struct {
 	names     []string // of the nodes
 	nodes     []uint16 // of each child, in names
 	delays    []uint32 // of each child, in seconds
+	sums      []uint64 // of each child: the start of its siteSum, as it is read again later
 
 	written string    // what this process wrote last, with the rev on which it did
 	beat    time.Time // when
@@ -30,8 +32,6 @@ type rollout struct {
 
 // lifeEvery is how often an open rollout shows a sign of life when nothing changes.
 const lifeEvery = 10 * time.Second
-
-const targetChunk = 1000
 
 // load reads that part. Error: ErrNotFound.
 func (c *Conductor) load(ctx context.Context, id string) (*rollout, error) {
@@ -42,29 +42,18 @@ func (c *Conductor) load(ctx context.Context, id string) (*rollout, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := c.rdb.HMGet(ctx, c.names.op(id), "plan", "retention").Result()
+	fields, sites, err := c.readRollout(ctx, op)
 	if err != nil {
-		return nil, fmt.Errorf("reading plan: %w", err)
+		return nil, err
 	}
-	plan, _ := text[0].(string)
-	keep, _ := text[1].(string)
-	var fields rolloutFields
-	if err := json.Unmarshal([]byte(plan), &fields); err != nil {
-		return nil, fmt.Errorf("decoding plan: %w", err)
+	keep, err := c.rdb.HGet(ctx, c.names.op(id), "retention").Int64()
+	if err != nil {
+		return nil, fmt.Errorf("reading retention: %w", err)
 	}
-	r := &rollout{op: op, plan: fields.Plan, retention: time.Duration(parseInt(keep)) * time.Second}
+	r := &rollout{op: op, plan: fields.Plan, retention: time.Duration(keep) * time.Second}
 	seen := map[string]uint16{}
-	for from := 0; from < fields.Total; from += targetChunk {
-		sites, err := c.targets(ctx, id, from, from+targetChunk-1)
-		if err != nil {
-			return nil, err
-		}
-		for _, site := range sites {
-			r.place(site, seen)
-		}
-	}
-	if len(r.nodes) != fields.Total {
-		return nil, fmt.Errorf("reading sites of rollout: %d of %d are there", len(r.nodes), fields.Total)
+	for _, site := range sites {
+		r.place(site, seen)
 	}
 	if err := c.indexRollout(ctx, op); err != nil { // whoever accepted it may have died before
 		return nil, err
@@ -82,6 +71,12 @@ func (r *rollout) place(site tasks.SiteRef, seen map[string]uint16) {
 	}
 	r.nodes = append(r.nodes, node)
 	r.delays = append(r.delays, jitterOf(site.ID, r.plan.Jitter))
+	r.sums = append(r.sums, shortSum(site))
+}
+
+func shortSum(site tasks.SiteRef) uint64 {
+	sum := siteSum(site)
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // jitterOf is the same for an install every time: a site has its backup at the same minute
@@ -93,20 +88,6 @@ func jitterOf(site string, seconds int) uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(site)) // never fails
 	return h.Sum32() % uint32(seconds)
-}
-
-func (c *Conductor) targets(ctx context.Context, id string, from, to int) ([]tasks.SiteRef, error) {
-	texts, err := c.rdb.LRange(ctx, c.names.targets(id), int64(from), int64(to)).Result()
-	if err != nil {
-		return nil, fmt.Errorf("reading sites of rollout: %w", err)
-	}
-	sites := make([]tasks.SiteRef, len(texts))
-	for i, text := range texts {
-		if err := json.Unmarshal([]byte(text), &sites[i]); err != nil {
-			return nil, fmt.Errorf("decoding site of rollout: %w", err)
-		}
-	}
-	return sites, nil
 }
 
 // change is what becomes of one child.
@@ -142,8 +123,11 @@ const maxTurns = 50
 // advance makes moves of a rollout until one leads to nothing new.
 func (c *Conductor) advance(ctx context.Context, id string, up map[string]bool) error {
 	r, err := c.load(ctx, id)
-	if errors.Is(err, ErrNotFound) {
+	switch {
+	case errors.Is(err, ErrNotFound):
 		return c.rdb.SRem(ctx, c.names.openRollouts(), id).Err()
+	case untrustedRecord(err):
+		return errors.Join(err, c.abandon(ctx, id))
 	}
 	if err != nil {
 		return err
@@ -155,6 +139,31 @@ func (c *Conductor) advance(ctx context.Context, id string, up map[string]bool) 
 		}
 	}
 	return nil
+}
+
+// abandon fails a rollout that no API has ordered as it stands there. What it began goes on: each
+// of its ops has a signature of its own.
+func (c *Conductor) abandon(ctx context.Context, id string) error {
+	failure, err := json.Marshal(untrusted)
+	if err != nil {
+		return fmt.Errorf("encoding failure: %w", err)
+	}
+	rev, err := c.rdb.HGet(ctx, c.names.op(id), "rev").Result()
+	if err != nil {
+		return fmt.Errorf("reading rollout: %w", err)
+	}
+	err = rolloutWriteScript.Run(ctx, c.rdb, c.rolloutKeys(id), id, c.names.changes(), rev,
+		string(tasks.Failed), 0, 0, 0, "", "", string(failure), bit(true)).Err()
+	if err != nil {
+		return fmt.Errorf("ending rollout: %w", err)
+	}
+	return nil
+}
+
+// rolloutKeys are the keys of rollout_write.lua.
+func (c *Conductor) rolloutKeys(id string) []string {
+	n := c.names
+	return []string{n.op(id), n.events(id), n.targets(id), n.states(id), n.openRollouts(), n.reasons(id), n.feed(shardOf(id)), n.ended(shardOf(id))}
 }
 
 // turn looks at the children that are open, decides, writes the decision, and only then acts
@@ -254,6 +263,9 @@ func (c *Conductor) locate(ctx context.Context, t *turn, children []int) error {
 		if err := json.Unmarshal([]byte(texts[i].Val()), &site); err != nil {
 			return fmt.Errorf("decoding site of rollout: %w", err)
 		}
+		if shortSum(site) != t.sums[child] {
+			return c.disbelieved(signedRollout, ErrForged)
+		}
 		t.sites[child] = site
 	}
 	return nil
@@ -332,9 +344,8 @@ func (c *Conductor) write(ctx context.Context, t *turn, m rolloutMove) (bool, er
 		}
 		failure = string(text)
 	}
-	n, id := c.names, t.op.ID
-	keys := []string{n.op(id), n.events(id), n.targets(id), n.states(id), n.openRollouts(), n.reasons(id), n.feed(shardOf(id)), n.ended(shardOf(id))}
-	args := []any{id, n.changes(), t.rev, string(outcome.State), progress, m.Wave, len(t.plan.Waves),
+	id := t.op.ID
+	args := []any{id, c.names.changes(), t.rev, string(outcome.State), progress, m.Wave, len(t.plan.Waves),
 		t.message(m, outcome.State), counts.json(), failure, bit(t.view.stopped)}
 	for _, child := range slices.Sorted(maps.Keys(t.changes)) {
 		args = append(args, child, string(t.changes[child].state), t.changes[child].reason)
@@ -343,7 +354,7 @@ func (c *Conductor) write(ctx context.Context, t *turn, m rolloutMove) (bool, er
 	if same == t.written && time.Since(t.beat) < lifeEvery {
 		return true, nil
 	}
-	code, err := rolloutWriteScript.Run(ctx, c.rdb, keys, args...).Int()
+	code, err := rolloutWriteScript.Run(ctx, c.rdb, c.rolloutKeys(id), args...).Int()
 	if err != nil {
 		return false, fmt.Errorf("writing rollout: %w", err)
 	}

@@ -41,7 +41,7 @@ type rolloutFields struct {
 func (c *Client) SubmitRollout(ctx context.Context, sub RolloutSubmission) (Receipt, error) {
 	op := sub.Op
 	op.Class, op.Site = tasks.Bulk, tasks.SiteRef{Account: op.Site.Account}
-	args, err := rolloutArgs(op, sub, c.names.changes())
+	args, err := c.rolloutArgs(op, sub)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -58,7 +58,7 @@ func (c *Client) SubmitRollout(ctx context.Context, sub RolloutSubmission) (Rece
 	return Receipt{Op: got, Created: created == 1}, err
 }
 
-func rolloutArgs(op tasks.Op, sub RolloutSubmission, changes string) ([]any, error) {
+func (c *Client) rolloutArgs(op tasks.Op, sub RolloutSubmission) ([]any, error) {
 	if shard, ok := tasks.Shard(op.ID); !ok || shard != tasks.NodeShard("") {
 		return nil, fmt.Errorf("submitting rollout: %q is no id of a rollout", op.ID)
 	}
@@ -73,9 +73,10 @@ func rolloutArgs(op tasks.Op, sub RolloutSubmission, changes string) ([]any, err
 		return nil, fmt.Errorf("encoding rollout: %w", err)
 	}
 	counts := Counts{Total: len(sub.Sites), Queued: len(sub.Sites), Waves: len(sub.Plan.Waves)}
+	op.Signature = c.sign(signedRollout, rolloutParts(op, string(plan), sub.Sites)...)
 	fields := append(recordFields(op, sub.Retention), "plan", plan, "result", counts.json())
 	states := make([]byte, len(sub.Sites))
-	args := append([]any{op.ID, states, changes, len(fields)}, fields...)
+	args := append([]any{op.ID, states, c.names.changes(), len(fields)}, fields...)
 	seen := make(map[string]bool, len(sub.Sites))
 	for i, site := range sub.Sites {
 		if seen[site.ID] || !tasks.IsSiteID(site.ID) {

@@ -57,6 +57,8 @@ type ScheduleState struct {
 	OpID   string    // the newest op that it made
 	Fired  int64     // how often it made one
 	Missed int64     // how often it did not
+
+	record, signature string // Schedule as it stands in Redis
 }
 
 // Firing is what came of a time at which a schedule was due.
@@ -128,7 +130,8 @@ func (c *Client) putSchedule(ctx context.Context, s Schedule, now time.Time, cre
 	}
 	n := c.names
 	keys := []string{n.schedule(s.ID), n.schedules(), n.accountSchedules(s.Account), n.due()}
-	code, err := schedulePutScript.Run(ctx, c.rdb, keys, s.ID, text, due, bit(created), MaxSchedules, s.Account).Int()
+	code, err := schedulePutScript.Run(ctx, c.rdb, keys, s.ID, text, due, bit(created), MaxSchedules, s.Account,
+		c.sign(signedSchedule, s.ID, string(text))).Int()
 	switch {
 	case err != nil:
 		return ScheduleState{}, fmt.Errorf("writing schedule: %w", err)
@@ -167,6 +170,12 @@ func (c *Client) Schedules(ctx context.Context, account string) ([]ScheduleState
 	return all, err
 }
 
+// VerifySchedule tells whether a schedule, as it was read, is one that a trusted API has made.
+func (c *Client) VerifySchedule(s ScheduleState) error {
+	_, err := c.verify(signedSchedule, s.signature, s.ID, s.record)
+	return c.disbelieved(signedSchedule, err)
+}
+
 // DeleteSchedule forgets a schedule; what it has made goes on.
 func (c *Client) DeleteSchedule(ctx context.Context, s Schedule) error {
 	n := c.names
@@ -202,7 +211,7 @@ func (c *Client) readSchedules(ctx context.Context, ids []string) ([]ScheduleSta
 		if h["def"] == "" {
 			continue
 		}
-		s := ScheduleState{Result: Firing(h["result"]), OpID: h["op"], Fired: parseInt(h["n_"+string(Fired)])}
+		s := ScheduleState{record: h["def"], signature: h["sig"], Result: Firing(h["result"]), OpID: h["op"], Fired: parseInt(h["n_"+string(Fired)])}
 		if err := json.Unmarshal([]byte(h["def"]), &s.Schedule); err != nil {
 			return nil, fmt.Errorf("decoding schedule: %w", err)
 		}

@@ -72,6 +72,9 @@ func (c *Conductor) fire(ctx context.Context, id string, at time.Time) error {
 
 // firing makes the operation of one time, or says why there is none.
 func (c *Conductor) firing(ctx context.Context, s ScheduleState, at time.Time) (Firing, string, error) {
+	if err := c.VerifySchedule(s); err != nil {
+		return FiringFailed, "", err
+	}
 	if at = madeUp(s, at, c.now()); at.IsZero() {
 		return FiringMissed, "", nil
 	}

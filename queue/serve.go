@@ -40,6 +40,9 @@ type Handler struct {
 	// Settled is told when an op's outcome is safe in the ledger, so that the
 	// node may forget its journal. May be nil, and may be told twice.
 	Settled func(opID string) error
+	// Ended reports whether an op has ended on this node already (its Settled was called), for at
+	// least SignatureLife: such an op is not run again, whatever the ledger says. Nil: none has.
+	Ended func(opID string) bool
 	// Knows reports whether Run can run a kind. Ops of other kinds stay queued
 	// until a newer worker comes. Nil knows all.
 	Knows func(kind string) bool

@@ -31,7 +31,8 @@ type session struct {
 // minute. Only its hash is kept.
 func (c *Client) NewCode(ctx context.Context, k Key) (code string, ends time.Time, err error) {
 	code = randomHex(secretBytes)
-	if err := c.rdb.Set(ctx, c.names.code(digest(code)), k.sum, codeLife).Err(); err != nil {
+	name := c.names.code(digest(code))
+	if err := c.rdb.Set(ctx, name, c.stamped(signedCode, name, k.sum), codeLife).Err(); err != nil {
 		return "", time.Time{}, fmt.Errorf("writing console code: %w", err)
 	}
 	return code, time.Now().Add(codeLife), nil
@@ -41,11 +42,16 @@ func (c *Client) NewCode(ctx context.Context, k Key) (code string, ends time.Tim
 // with the same code one gets it, the others ErrBadKey, as for any other code that opens
 // nothing: unknown, used, too old, or of a key that is gone.
 func (c *Client) OpenSession(ctx context.Context, code string) (k Key, secret string, ends time.Time, err error) {
-	sum, err := c.take(ctx, c.names.code(digest(code)))
+	name := c.names.code(digest(code))
+	text, err := c.take(ctx, name)
 	if errors.Is(err, ErrNotFound) {
 		return Key{}, "", time.Time{}, ErrBadKey
 	} else if err != nil {
 		return Key{}, "", time.Time{}, fmt.Errorf("taking console code: %w", err)
+	}
+	sum, err := c.unstamped(signedCode, name, text, codeLife)
+	if err != nil { // whoever owns Redis could write one for himself
+		return Key{}, "", time.Time{}, ErrBadKey
 	}
 	if k, err = c.lookup(ctx, sum); err != nil {
 		return Key{}, "", time.Time{}, err
@@ -56,7 +62,8 @@ func (c *Client) OpenSession(ctx context.Context, code string) (k Key, secret st
 	if err != nil {
 		return Key{}, "", time.Time{}, fmt.Errorf("encoding session: %w", err)
 	}
-	if err := c.rdb.Set(ctx, c.names.session(digest(secret)), record, sessionIdle).Err(); err != nil {
+	name = c.names.session(digest(secret))
+	if err := c.rdb.Set(ctx, name, c.stamped(signedSession, name, string(record)), sessionIdle).Err(); err != nil {
 		return Key{}, "", time.Time{}, fmt.Errorf("writing session: %w", err)
 	}
 	k.Session = s.ID
@@ -86,8 +93,12 @@ func (c *Client) lookupSession(ctx context.Context, secret string) (Key, error) 
 	} else if err != nil {
 		return Key{}, fmt.Errorf("looking up session: %w", err)
 	}
+	value, err := c.unstamped(signedSession, name, record.Val(), sessionFor)
+	if err != nil {
+		return Key{}, ErrBadKey
+	}
 	var s session
-	if err := json.Unmarshal([]byte(record.Val()), &s); err != nil {
+	if err := json.Unmarshal([]byte(value), &s); err != nil {
 		return Key{}, fmt.Errorf("decoding session: %w", err)
 	}
 	if !time.Now().Before(s.Ends) {

@@ -89,7 +89,7 @@ func TestCodeAndSessionEndByThemselves(t *testing.T) {
 	if left := must[time.Duration](t)(s.rdb.PTTL(t.Context(), name).Result()); left <= time.Minute {
 		t.Errorf("a session in use has %s left", left)
 	}
-	ok(t, s.rdb.Set(t.Context(), name, `{"id":"x","sum":"`+k.sum+`","ends":"2020-01-01T00:00:00Z"}`, time.Minute).Err())
+	ok(t, s.rdb.Set(t.Context(), name, s.stamped(signedSession, name, `{"id":"x","sum":"`+k.sum+`","ends":"2020-01-01T00:00:00Z"}`), time.Minute).Err())
 	if _, err := c.LookupKey(t.Context(), session); !errors.Is(err, ErrBadKey) {
 		t.Errorf("a session that has ended: %v", err)
 	}

@@ -23,6 +23,10 @@ type Options struct {
 	MaxIdle  int    // connections that stay open with nothing to do; 0 is all of them
 	TLS      *tls.Config
 	Metrics  *Metrics // nil counts nothing
+
+	Signer   Signer   // signs what this process decides; nil leaves it unsigned
+	Verifier Verifier // checks what it acts on; nil believes everything
+	Unsigned bool     // with a Verifier: what has no signature at all is believed
 }
 
 // Store is an open, checked connection pool to Redis. Client, Node, Watcher and
@@ -33,6 +37,10 @@ type Store struct {
 	names   names
 	log     *slog.Logger
 	metrics *Metrics
+
+	signer   Signer
+	verifier Verifier
+	unsigned bool
 }
 
 // Open connects to Redis and refuses one that cannot keep promises: older than
@@ -44,7 +52,10 @@ func Open(ctx context.Context, o Options, log *slog.Logger) (*Store, error) {
 		return nil, err
 	}
 	t.override(o)
-	s := &Store{target: t, names: names{prefix: o.Prefix}, log: log, metrics: o.Metrics}
+	s := &Store{
+		target: t, names: names{prefix: o.Prefix}, log: log, metrics: o.Metrics,
+		signer: o.Signer, verifier: o.Verifier, unsigned: o.Unsigned,
+	}
 	if s.names.prefix == "" {
 		s.names.prefix = DefaultPrefix
 	}

@@ -92,6 +92,7 @@ func checkOp(op tasks.Op) error {
 // record is step one: one Lua call, after which the op cannot be lost.
 func (c *Client) record(ctx context.Context, sub Submission) (position int, created bool, err error) {
 	n, op := c.names, sub.Op
+	op.Signature = c.sign(signedOp, opParts(op)...)
 	shard := shardOf(op.ID)
 	keys := []string{
 		n.op(op.ID), n.fifo(op.Site.ID), n.outbox(shard), n.site(op.Site.ID),

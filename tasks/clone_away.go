@@ -71,21 +71,32 @@ func (c *cloner) planAway(ctx context.Context) error {
 	return err
 }
 
-// parcel is the op that makes it.
-func (c *cloner) parcel() (Op, error) {
-	payload, err := json.Marshal(BackupCreate{ForClone: true, KeepDays: parcelDays, Label: shorten("for " + c.Op.Site.Domain)})
+// Parcel is the op that a clone needs done on the node of its original. It follows from the
+// clone alone, so that an API need not take a node's word for it.
+func Parcel(clone Op) (Op, error) {
+	var ask Clone
+	if clone.Kind != cloneSpec.Kind {
+		return Op{}, fmt.Errorf("finding the parcel of a clone: the op is a %q", clone.Kind)
+	}
+	if err := json.Unmarshal(clone.Payload, &ask); err != nil {
+		return Op{}, fmt.Errorf("decoding clone: %w", err)
+	}
+	if ask.Source.Node == clone.Site.Node {
+		return Op{}, errors.New("finding the parcel of a clone: its original is on the same node")
+	}
+	payload, err := json.Marshal(BackupCreate{ForClone: true, KeepDays: parcelDays, Label: shorten("for " + clone.Site.Domain)})
 	if err != nil {
 		return Op{}, fmt.Errorf("encoding backup: %w", err)
 	}
 	return Op{
-		ID: ChildOpID(c.Op.ID, c.ask.Source), Kind: backupSpec.Kind, Class: backupSpec.Class, Site: c.ask.Source,
-		Payload: payload, KeyID: c.Op.KeyID, RequestID: c.Op.RequestID,
+		ID: ChildOpID(clone.ID, ask.Source), Kind: backupSpec.Kind, Class: backupSpec.Class, Site: ask.Source,
+		Payload: payload, KeyID: clone.KeyID, RequestID: clone.RequestID,
 	}, nil
 }
 
 // awaitParcel holds nothing while it waits: the op is delivered again.
 func (c *cloner) awaitParcel(ctx context.Context) error {
-	want, err := c.parcel()
+	want, err := Parcel(c.Op)
 	if err != nil {
 		return err
 	}

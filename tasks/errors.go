@@ -53,6 +53,8 @@ const (
 	CodeTimeout            = "timeout"
 	CodeCancelled          = "cancelled"
 	CodePoison             = "poison"
+	CodeUntrusted          = "untrusted"
+	CodeReplayed           = "replayed"
 	CodeInternal           = "internal"
 )
 

@@ -73,6 +73,8 @@ type Op struct {
 	RequestID string
 	// Revealed is a secret that the requester may read once, sealed to the API.
 	Revealed string
+	// Signature is the accepting API's, over all that it decided (see queue.Signer); "" for none.
+	Signature string
 }
 
 // Failure says why an op did not succeed: a stable code for programs, a message

@@ -204,7 +204,7 @@ func (s *server) fetchBackup(ctx context.Context, b tasks.Backup) (io.ReadCloser
 	if node.Exports == "" {
 		return nil, newProblem("NODE_UNAVAILABLE", "The node of this backup gives none out").hint("the operator has to configure --backups and --backup-listen for it").after(time.Hour)
 	}
-	token, err := s.Ledger.NewTicket(ctx, queue.Ticket{Backup: b.ID, Account: b.Site.Account, Recipient: s.Secrets.Recipient()})
+	token, err := s.Ledger.NewTicket(ctx, b.Site.Node, queue.Ticket{Backup: b.ID, Account: b.Site.Account, Recipient: s.Secrets.Recipient()})
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func TestBackupsAreListedForWhoeverHasTheInstall(t *testing.T) {
 // gives is a node that gives out one backup, or the beginning of it.
 func (k *kit) gives(data []byte, whole bool) (addr string) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ticket, err := k.client.TakeTicket(r.Context(), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		ticket, err := k.client.TakeTicket(r.Context(), "n1", strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
 		if err != nil || ticket.Account != "alice" {
 			http.Error(w, fmt.Sprint(err, ticket), http.StatusUnauthorized)
 			return

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wispanel/wptk/cmd/internal/boot"
+	"github.com/wispanel/wptk/cmd/internal/signing"
 	"github.com/wispanel/wptk/egress"
 )
 
@@ -17,6 +18,7 @@ import (
 type settings struct {
 	boot.Base
 	boot.Redis
+	signing.Signer
 	Listen         string        `help:"Address to serve the API on." default:"127.0.0.1:2083" placeholder:"ADDR"`
 	MetricsListen  string        `help:"Address to serve /metrics on; empty for none." default:"127.0.0.1:9083" placeholder:"ADDR"`
 	TLSCert        string        `name:"tls-cert" help:"Certificate chain (PEM); serves HTTPS together with --tls-key." placeholder:"FILE"`

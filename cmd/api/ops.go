@@ -68,6 +68,9 @@ func (s *server) retryOperation(ctx context.Context, in *opInput) (*mutation, er
 	if old.Rollout() {
 		return s.retryRollout(ctx, old)
 	}
+	if err := s.Ledger.VerifyOp(old); err != nil { // its payload is signed anew
+		return nil, err
+	}
 	switch old.State {
 	case tasks.Failed, tasks.Cancelled, tasks.RolledBack:
 	default:

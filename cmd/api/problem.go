@@ -127,6 +127,9 @@ func problemFor(ctx context.Context, err error) *problem {
 		p = newProblem("CONFLICT", "The operation is about one install only")
 	case errors.Is(err, queue.ErrEnded):
 		p = newProblem("CONFLICT", "The operation has ended")
+	case errors.Is(err, queue.ErrUnsigned), errors.Is(err, queue.ErrUnknownSigner), errors.Is(err, queue.ErrForged):
+		x.log.Error("refusing to act on a record that is not as it was signed", "request", x.id, "err", err)
+		p = newProblem("CONFLICT", "The record of it is not one that a trusted API has signed").hint("ask for it anew; the operator looks at --signing-keys, and at who can write to Redis")
 	case errors.Is(err, queue.ErrManySchedules):
 		p = newProblem("CONFLICT", fmt.Sprintf("There are %d schedules already", queue.MaxSchedules)).hint("delete one first")
 	case errors.Is(err, queue.ErrTooManyWebhooks):

@@ -106,6 +106,9 @@ func (s *server) retryRollout(ctx context.Context, old tasks.Op) (*mutation, err
 	if !old.State.Final() {
 		return nil, newProblem("CONFLICT", fmt.Sprintf("The operation is %s; only one that has ended can be retried", old.State))
 	}
+	if err := s.Ledger.VerifyRollout(ctx, old); err != nil {
+		return nil, err
+	}
 	var refs []tasks.SiteRef
 	for cursor := ""; ; {
 		page, err := s.Ledger.Children(ctx, old.ID, queue.ChildFilter{

@@ -58,7 +58,11 @@ func run(ctx context.Context, log *slog.Logger, cfg *settings) error {
 	}
 	reg := boot.NewRegistry()
 	metrics := queue.NewMetrics(reg)
-	store, err := queue.Open(ctx, queue.Options{URL: cfg.RedisURL, Username: cfg.RedisUsername, Password: password, Metrics: metrics}, log)
+	options := queue.Options{URL: cfg.RedisURL, Username: cfg.RedisUsername, Password: password, Metrics: metrics}
+	if err := cfg.Identify(&options, log); err != nil {
+		return err
+	}
+	store, err := queue.Open(ctx, options, log)
 	if err != nil {
 		return fmt.Errorf("opening Redis (--redis-url): %w", err)
 	}

@@ -282,6 +282,9 @@ func (s *server) changeSchedule(ctx context.Context, in *changeScheduleInput) (*
 	if err != nil {
 		return nil, err
 	}
+	if err := s.Ledger.VerifySchedule(state); err != nil { // the rest of it is signed anew
+		return nil, err
+	}
 	sched := state.Schedule
 	if found := in.Body.merge(&sched); len(found) > 0 {
 		return nil, invalid(found...)

@@ -80,7 +80,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 type office map[string]queue.Ticket
 
-func (o office) TakeTicket(_ context.Context, token string) (queue.Ticket, error) {
+func (o office) TakeTicket(_ context.Context, _, token string) (queue.Ticket, error) {
 	t, ok := o[token]
 	if !ok {
 		return t, queue.ErrNotFound

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wispanel/wptk/cmd/internal/boot"
+	"github.com/wispanel/wptk/cmd/internal/signing"
 	"github.com/wispanel/wptk/wp"
 )
 
@@ -18,6 +19,7 @@ import (
 type Config struct {
 	boot.Base
 	boot.Redis
+	signing.Trust
 
 	Node     string `help:"This node's id, for ever: a-z, 0-9, dot and dash." required:"" placeholder:"ID"`
 	StateDir string `help:"Where the node keeps its journal, keys, locks and unpacked packages." default:"/var/lib/wptk" placeholder:"DIR"`

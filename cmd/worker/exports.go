@@ -32,7 +32,7 @@ type exports struct {
 }
 
 type ticketOffice interface {
-	TakeTicket(ctx context.Context, token string) (queue.Ticket, error)
+	TakeTicket(ctx context.Context, node, token string) (queue.Ticket, error)
 }
 
 const (
@@ -99,7 +99,7 @@ func (e *exports) give(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "busy", http.StatusServiceUnavailable)
 		return
 	}
-	ticket, err := e.tickets.TakeTicket(r.Context(), token)
+	ticket, err := e.tickets.TakeTicket(r.Context(), e.host.Node, token)
 	if errors.Is(err, queue.ErrNotFound) {
 		http.Error(w, "no such ticket", http.StatusUnauthorized)
 		return

@@ -22,6 +22,7 @@ type handler struct {
 	host      *wp.Host
 	journal   *tasks.FileJournal
 	timed     timedJournal // the same, for running ops
+	ended     *ended
 	metrics   *queue.Metrics
 	inventory *inventory
 	catalog   *queue.Client
@@ -34,6 +35,7 @@ func (h *handler) queueHandler() queue.Handler {
 	return queue.Handler{
 		Run:     h.run,
 		Settled: h.settled,
+		Ended:   h.ended.has,
 		Knows:   func(kind string) bool { _, ok := tasks.Lookup(kind); return ok },
 	}
 }
@@ -58,7 +60,8 @@ func (h *handler) run(ctx context.Context, op tasks.Op, rec *queue.Recorder) (ta
 	}
 	defer closeAll(keep[1:])
 	defer h.inventory.inspector.pause()()
-	run := &tasks.Run{Op: op, Host: h.host, Open: h.state.key.Open, Log: rec.Log, Catalog: h.catalog, Ops: others{h.catalog}}
+	others := fleet{h.catalog, op}
+	run := &tasks.Run{Op: op, Host: h.host, Open: h.state.key.Open, Log: rec.Log, Catalog: others, Ops: others}
 	run.Site, run.Missing = h.find(op)
 	started := &opRuns{runs: h.runs}
 	defer started.forget()
@@ -111,8 +114,12 @@ func (h *handler) locate(ref tasks.SiteRef) (wp.Site, error) {
 	return site, nil
 }
 
-// settled forgets the journal of an op whose outcome is safe in the ledger.
+// settled remembers that an op has ended, whose outcome is safe in the ledger, and forgets its
+// journal.
 func (h *handler) settled(opID string) error {
+	if err := h.ended.add(opID, time.Now()); err != nil {
+		return err
+	}
 	if err := h.journal.Remove(opID); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("forgetting journal: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/wispanel/wptk/queue"
 	"github.com/wispanel/wptk/tasks"
@@ -13,7 +14,7 @@ import (
 // replay tells the ledger how ops ended whose outcome is in the journal and not
 // there: Redis was away when they finished, and the worker has been restarted.
 // Their redelivery would do the same, but only once asynq gets to it.
-func replay(ctx context.Context, log *slog.Logger, node *queue.Node, journal *tasks.FileJournal) error {
+func replay(ctx context.Context, log *slog.Logger, node *queue.Node, journal *tasks.FileJournal, past *ended) error {
 	ops, err := journal.List()
 	if err != nil {
 		return fmt.Errorf("listing journal: %w", err)
@@ -38,6 +39,9 @@ func replay(ctx context.Context, log *slog.Logger, node *queue.Node, journal *ta
 			log.Warn("the ledger has forgotten an operation that ended", "op", id)
 		default:
 			return fmt.Errorf("settling %s: %w", id, err)
+		}
+		if err := past.add(id, time.Now()); err != nil {
+			return err
 		}
 		if err := journal.Remove(id); err != nil {
 			return fmt.Errorf("forgetting journal of %s: %w", id, err)

@@ -63,7 +63,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 	if err := host.CLI.Sweep(); err != nil {
 		return err
 	}
-	store, err := openStore(ctx, cfg, metrics, log)
+	store, err := openStore(ctx, cfg, state, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,11 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 	if err := node.Register(ctx); err != nil {
 		return err
 	}
-	if err := replay(ctx, log, node, journal); err != nil {
+	past, err := state.openEnded(cfg)
+	if err != nil {
+		return err
+	}
+	if err := replay(ctx, log, node, journal, past); err != nil {
 		return err
 	}
 	reg.MustRegister(newGauges(cfg, node, host.DB, about, log))
@@ -91,7 +95,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 	if restic != nil {
 		w.keeper = newKeeper(restic, queue.NewClient(store), host, log)
 	}
-	return w.serve(ctx, info, &handler{state: state, runs: runs, host: host, journal: journal, timed: timedJournal{journal, metrics}, metrics: metrics, turns: newTurns(), log: log})
+	return w.serve(ctx, info, &handler{state: state, runs: runs, host: host, journal: journal, ended: past, timed: timedJournal{journal, metrics}, metrics: metrics, turns: newTurns(), log: log})
 }
 
 // worker is what serve ties together.
@@ -161,14 +165,16 @@ func (w *worker) healthy(ctx context.Context) error {
 	return errors.Join(w.store.Ping(ctx), w.host.DB.Ping(ctx))
 }
 
-func openStore(ctx context.Context, cfg *Config, metrics *queue.Metrics, log *slog.Logger) (*queue.Store, error) {
+func openStore(ctx context.Context, cfg *Config, state *state, metrics *queue.Metrics, log *slog.Logger) (*queue.Store, error) {
 	password, err := cfg.Password()
 	if err != nil {
 		return nil, err
 	}
-	store, err := queue.Open(ctx, queue.Options{
-		URL: cfg.RedisURL, Username: cfg.RedisUsername, Password: password, MaxIdle: queue.IdleConns, Metrics: metrics,
-	}, log)
+	options := queue.Options{URL: cfg.RedisURL, Username: cfg.RedisUsername, Password: password, MaxIdle: queue.IdleConns, Metrics: metrics}
+	if err := cfg.Identify(&options, log, state.signingKey()); err != nil {
+		return nil, err
+	}
+	store, err := queue.Open(ctx, options, log)
 	if err != nil {
 		return nil, fmt.Errorf("opening Redis (--redis-url): %w", err)
 	}

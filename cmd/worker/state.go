@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -58,6 +59,18 @@ func (s *state) snapshotsDir() string { return filepath.Join(s.dir, "snapshots")
 
 // archivesDir has the final archives of deleted installs.
 func (s *state) archivesDir() string { return filepath.Join(s.dir, "final") }
+
+// signingKey signs what the node orders from itself.
+func (s *state) signingKey() string { return filepath.Join(s.dir, "signing.key") }
+
+// openEnded opens the memory of ended ops. Without keys there is nothing that could be replayed
+// and would be noticed.
+func (s *state) openEnded(cfg *Config) (*ended, error) {
+	if cfg.SigningKeys == "" {
+		return nil, nil
+	}
+	return openEnded(filepath.Join(s.dir, "ended"), time.Now())
+}
 
 // backupsDir has what restic remembers, but no backups.
 func (s *state) backupsDir() string { return filepath.Join(s.dir, "backups") }

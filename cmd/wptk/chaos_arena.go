@@ -307,9 +307,9 @@ func (a *arena) redisArgs(addr string) []string {
 const chaosRate = 100_000 // requests a minute: the limit is not what is tried here
 
 func (a *arena) startAPI(ctx context.Context) error {
-	store, err := queue.Open(ctx, queue.Options{URL: a.redisURL()}, slog.New(slog.DiscardHandler))
+	store, err := a.stack.open(ctx, a.redisURL(), slog.New(slog.DiscardHandler))
 	if err != nil {
-		return fmt.Errorf("opening Redis: %w", err)
+		return err
 	}
 	defer store.Close() //nolint:errcheck // only reads from here on
 	_, a.key, err = queue.NewClient(store).CreateKey(ctx, queue.NewKey{Name: "chaos", Owner: "chaos", Role: queue.RoleAdmin, RateLimit: chaosRate})
@@ -337,7 +337,7 @@ func (a *arena) apiArgs(listen, metrics string) []string {
 		addr = a.stack.redis.Addr
 	}
 	return append([]string{"--listen", listen, "--metrics-listen", metrics, "--secrets-key-file", a.state.dir("api.age"),
-		"--egress-allow", "127.0.0.0/8"}, a.redisArgs(addr)...)
+		"--egress-allow", "127.0.0.0/8"}, append(a.stack.signs(), a.redisArgs(addr)...)...)
 }
 
 func (a *arena) workerArgs(n *hostNode) []string {
@@ -353,7 +353,7 @@ func (a *arena) workerArgs(n *hostNode) []string {
 		"--site-url", "http://{domain}", "--mysql-dsn-file", a.state.dir("mysql-dsn"), "--db-host", "localhost:" + a.stack.mariadb.Socket,
 		"--packages", a.state.dir("packages"), "--php", a.state.dir("shim", "php"), "--wp-cli", a.state.dir("shim", "wp-cli.phar"),
 		"--metrics-listen", n.metrics, "--slots-fast", strconv.Itoa(a.slots),
-	}, a.redisArgs(addr)...)
+	}, append(a.stack.believes(), a.redisArgs(addr)...)...)
 	if !a.root {
 		args = append(args, "--as-invoker")
 	}

@@ -107,6 +107,7 @@ func (c *chaos) workerArgs(bins binaries) (workerArgs, error) {
 		"--mysql-dsn-file", c.state.dir("mysql-dsn"), "--db-host", "localhost:" + c.stack.mariadb.Socket,
 		"--packages", packages, "--php", php, "--metrics-listen", "",
 	}
+	args = append(args, c.stack.believes()...)
 	if !c.root {
 		args = append(args, "--as-invoker")
 	}

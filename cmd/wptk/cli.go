@@ -32,6 +32,8 @@ type commands struct {
 	Nodes      nodesCmd      `cmd:"" help:"Hosting nodes (admin key)."`
 	Webhooks   webhooksCmd   `cmd:"" help:"Addresses that are told how operations end."`
 	Keys       keysCmd       `cmd:"" help:"API keys, made directly in Redis by the operator."`
+	Signing    signingCmd    `cmd:"" help:"Keys that APIs sign their orders with, so that nodes need not trust Redis."`
+	Redis      redisCmd      `cmd:"" help:"Logins of Redis that can do no more than their process has to."`
 	Packages   packagesCmd   `cmd:"" help:"Fill a directory that nodes take WordPress, plugins and themes from."`
 	Bench      benchCmd      `cmd:"" help:"Measure beside a baseline."`
 	Dashboards dashboardsCmd `cmd:"" help:"Hold the dashboards and alerts against a Prometheus that watches a busy fleet."`

@@ -59,9 +59,9 @@ const demoRate = 6000
 
 // makeKey makes the demo's admin key, as `wptk keys create` does.
 func (s *stack) makeKey(ctx context.Context, log *slog.Logger) (string, error) {
-	store, err := queue.Open(ctx, queue.Options{URL: s.redis.URL(0)}, log)
+	store, err := s.open(ctx, s.redis.URL(0), log)
 	if err != nil {
-		return "", fmt.Errorf("opening Redis: %w", err)
+		return "", err
 	}
 	defer store.Close() //nolint:errcheck // only reads from here on
 	_, secret, err := queue.NewClient(store).CreateKey(ctx, queue.NewKey{
@@ -81,8 +81,8 @@ func (s *stack) secret(name, value string) error {
 }
 
 // processes starts the API and a worker for each node.
-func (s *stack) processes(_ context.Context, bins binaries, sites []*demoSite, invoker bool) error {
-	if err := errors.Join(s.secret("redis-password", s.redis.Password), s.secret("mysql-dsn", s.mariadb.DSN())); err != nil {
+func (s *stack) processes(ctx context.Context, bins binaries, sites []*demoSite, invoker bool) error {
+	if err := errors.Join(s.secret("redis-password", s.redis.Password), s.secret("mysql-dsn", s.mariadb.DSN()), s.login(ctx, queue.APILogin(""))); err != nil {
 		return err
 	}
 	addrs, err := freeAddrs(2)
@@ -91,7 +91,7 @@ func (s *stack) processes(_ context.Context, bins binaries, sites []*demoSite, i
 	}
 	s.apiAddr, s.metrics = addrs[0], addrs[1]
 	_, err = s.run("api", bins.api, append([]string{"--listen", addrs[0], "--metrics-listen", addrs[1],
-		"--secrets-key-file", s.state.dir("api.age")}, s.redisArgs()...))
+		"--secrets-key-file", s.state.dir("api.age")}, append(s.signs(), s.redisArgs("api")...)...))
 	if err != nil {
 		return err
 	}
@@ -113,10 +113,17 @@ func (s *stack) worker(bins binaries, site *demoSite, invoker bool, more ...stri
 	if err != nil {
 		return err
 	}
+	login, err := queue.NodeLogin("", site.node)
+	if err == nil {
+		err = s.login(context.Background(), login)
+	}
+	if err != nil {
+		return err
+	}
 	args := append([]string{"--node", site.node, "--state-dir", s.state.dir(site.node, "state"),
 		"--sites", s.state.dir(site.node, "home") + "/*/domains/*", "--site-url", "http://{domain}:" + strconv.Itoa(site.port),
 		"--mysql-dsn-file", s.state.dir("mysql-dsn"), "--db-host", "localhost:" + s.mariadb.Socket,
-		"--packages", packages, "--php", php, "--metrics-listen", site.metrics}, s.redisArgs()...)
+		"--packages", packages, "--php", php, "--metrics-listen", site.metrics}, append(s.believes(), s.redisArgs(login.Name)...)...)
 	if invoker {
 		args = append(args, "--as-invoker")
 	}
@@ -147,10 +154,6 @@ func (s *stack) backups(site *demoSite) ([]string, error) {
 		}
 	}
 	return []string{"--backups", dir, "--backup-key-file", key, "--backup-listen", "127.0.0.1:0"}, nil
-}
-
-func (s *stack) redisArgs() []string {
-	return []string{"--redis-url", "redis://" + s.redis.Addr + "/0", "--redis-password-file", s.state.dir("redis-password")}
 }
 
 // run starts one of our programs.

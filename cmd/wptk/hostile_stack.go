@@ -163,8 +163,8 @@ func (h *hostile) sources(context.Context) (err error) {
 
 // makeKeys makes a key of the API for each tenant, and some that open nothing or little.
 func (h *hostile) makeKeys(ctx context.Context) (err error) {
-	if h.store, err = queue.Open(ctx, queue.Options{URL: h.stack.redis.URL(0)}, h.log); err != nil {
-		return fmt.Errorf("opening Redis: %w", err)
+	if h.store, err = h.stack.open(ctx, h.stack.redis.URL(0), h.log); err != nil {
+		return err
 	}
 	h.ledger, h.keys = queue.NewClient(h.store), map[string]string{}
 	mallory, victim := h.mallory.account, h.victim.account

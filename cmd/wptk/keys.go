@@ -9,25 +9,36 @@ import (
 	"time"
 
 	"github.com/wispanel/wptk/cmd/internal/boot"
+	"github.com/wispanel/wptk/cmd/internal/signing"
 	"github.com/wispanel/wptk/queue"
 	"github.com/wispanel/wptk/tasks"
 )
 
 // keysCmd works on Redis itself: the first key cannot be made with a key.
 type keysCmd struct {
-	boot.Redis
+	operator
 	Create keysCreateCmd `cmd:"" help:"Make a key and print it, once."`
 	List   keysListCmd   `cmd:"" help:"All keys, without their secrets."`
 	Revoke keysRevokeCmd `cmd:"" help:"Take a key away."`
 }
 
+// operator is whoever works on Redis directly, and signs what is made there as an API would.
+type operator struct {
+	boot.Redis
+	signing.Signer
+}
+
 // ledger opens Redis; the caller closes the store.
-func (cmd *keysCmd) ledger(ctx context.Context, a *app) (*queue.Client, func(), error) {
+func (cmd *operator) ledger(ctx context.Context, a *app) (*queue.Client, func(), error) {
 	password, err := cmd.Password()
+	options := queue.Options{URL: cmd.RedisURL, Username: cmd.RedisUsername, Password: password}
+	if err == nil && cmd.SigningKeyFile != "" {
+		err = cmd.Identify(&options, a.log)
+	}
 	if err != nil {
 		return nil, nil, &exitError{exitUsage, err}
 	}
-	store, err := queue.Open(ctx, queue.Options{URL: cmd.RedisURL, Username: cmd.RedisUsername, Password: password}, a.log)
+	store, err := queue.Open(ctx, options, a.log)
 	if err != nil {
 		return nil, nil, &exitError{exitRefused, fmt.Errorf("opening Redis (--redis-url): %w", err)}
 	}
