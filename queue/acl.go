@@ -44,14 +44,15 @@ func NodeLogin(prefix, node string) (Login, error) {
 	}
 	l.Keys = append(l.Keys,
 		n.node(node), n.nodeDomains(node), n.nodeSites(node), n.backupsListed(node), n.tickets(node)+"*",
-		n.siteBackups("wp_"+shard+"*"))
+		n.siteBackups("wp_"+shard+"*"),
+		"asynq:servers:*", "asynq:workers:*") // keys of a script need all rights
 	for _, queue := range lanesOf(node) {
 		l.Keys = append(l.Keys, lanePrefix(queue)+"*")
 	}
 	l.Writes = []string{
 		n.nodes(), n.errands(), n.domain("*"),
 		n.allOps(), n.accountOps("*"), n.opAccounts(), n.allSites(), n.accountSites("*"), n.allBackups(), n.accountBackups("*"),
-		laneNames, "asynq:servers", "asynq:servers:*", "asynq:workers", "asynq:workers:*",
+		laneNames, "asynq:servers", "asynq:workers",
 	}
 	l.Channels = []string{n.changes(), n.wake(node), "asynq:cancel"}
 	return l, nil

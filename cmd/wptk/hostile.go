@@ -38,6 +38,7 @@ var hostileGroups = []struct {
 	{"names", nameCases},
 	{"tokens", tokenCases},
 	{"strangers", strangerCases},
+	{"identity", identityCases},
 	{"urls", urlCases},
 	{"wp-cli", wpcliCases},
 	{"code", codeCases},
