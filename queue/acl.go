@@ -44,7 +44,7 @@ func NodeLogin(prefix, node string) (Login, error) {
 	}
 	l.Keys = append(l.Keys,
 		n.node(node), n.nodeDomains(node), n.nodeSites(node), n.backupsListed(node), n.tickets(node)+"*",
-		n.siteBackups("wp_"+shard+"*"),
+		n.siteBackups("wp_"+shard+"*"), n.nodeBackups(node),
 		"asynq:servers:*", "asynq:workers:*") // keys of a script need all rights
 	for _, queue := range lanesOf(node) {
 		l.Keys = append(l.Keys, lanePrefix(queue)+"*")

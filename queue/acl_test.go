@@ -97,6 +97,9 @@ func TestFleetWorksWithLoginsOfItsNodes(t *testing.T) {
 	if list, err := own.SiteBackups(t.Context(), first.Site.ID); err != nil || len(list) != 1 {
 		t.Errorf("%v, %v", list, err)
 	}
+	if page, err := own.Backups(t.Context(), queue.BackupFilter{Node: "n1"}); err != nil || len(page.Items) != 1 {
+		t.Errorf("%v, %v", page.Items, err)
+	}
 	mustDo(t, own.RemoveBackup(t.Context(), b))
 	mustDo(t, own.SetBackupsListed(t.Context(), "n1"))
 	token, err := c.NewTicket(t.Context(), "n1", queue.Ticket{Backup: b.ID})

@@ -18,13 +18,15 @@ type BackupFilter struct {
 	Account string
 	Site    string // install id
 	Type    string
+	Node    string // that keeps them
 	Limit   int    // 1-1000, 100 when 0
 	Cursor  string // Page.Next of the page before
 }
 
 func (f BackupFilter) matches(b tasks.Backup) bool {
 	return (f.Account == "" || f.Account == b.Site.Account) &&
-		(f.Site == "" || f.Site == b.Site.ID) && (f.Type == "" || f.Type == b.Type)
+		(f.Site == "" || f.Site == b.Site.ID) && (f.Type == "" || f.Type == b.Type) &&
+		(f.Node == "" || f.Node == b.Site.Node)
 }
 
 func (n names) backup(id string) string {
@@ -34,10 +36,11 @@ func (n names) allBackups() string { return n.prefix + "ix:bk:{all}" }
 func (n names) accountBackups(account string) string {
 	return n.prefix + "ix:bk:{a:" + account + "}"
 }
+func (n names) nodeBackups(node string) string { return n.prefix + "ix:bk:{n:" + node + "}" }
 func (n names) siteBackups(site string) string { return n.prefix + "ix:bk:{s:" + site + "}" }
 
 func (n names) backupIndexes(b tasks.Backup) []string {
-	return []string{n.allBackups(), n.accountBackups(b.Site.Account), n.siteBackups(b.Site.ID)}
+	return []string{n.allBackups(), n.accountBackups(b.Site.Account), n.siteBackups(b.Site.ID), n.nodeBackups(b.Site.Node)}
 }
 
 // PutBackup writes a backup's record and lists it.
@@ -127,6 +130,8 @@ func (c *Client) Backups(ctx context.Context, f BackupFilter) (Page[tasks.Backup
 	switch {
 	case f.Site != "":
 		index = c.names.siteBackups(f.Site)
+	case f.Node != "":
+		index = c.names.nodeBackups(f.Node)
 	case f.Account != "":
 		index = c.names.accountBackups(f.Account)
 	}
@@ -183,7 +188,7 @@ func (c *Client) backupBatch(ctx context.Context, index string, f BackupFilter, 
 	return false, nil
 }
 
-func (n names) backupsListed(node string) string { return n.prefix + "bklisted:" + node }
+func (n names) backupsListed(node string) string { return n.prefix + "bknode:" + node }
 
 // BackupsListed reports whether a node has listed what is in its store since Redis is there.
 func (c *Client) BackupsListed(ctx context.Context, node string) (bool, error) {

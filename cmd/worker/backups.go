@@ -140,16 +140,14 @@ func (k *keeper) tell(ctx context.Context, doing string, err error) {
 // round looks at every install that has backups on this node.
 func (k *keeper) round(ctx context.Context) {
 	sites := map[string]bool{}
-	for f := (queue.BackupFilter{Limit: 1000}); ; {
+	for f := (queue.BackupFilter{Node: k.host.Node, Limit: 1000}); ; {
 		page, err := k.ledger.Backups(ctx, f)
 		if err != nil {
 			k.tell(ctx, "reading the list of backups", err)
 			return
 		}
 		for _, b := range page.Items {
-			if b.Site.Node == k.host.Node {
-				sites[b.Site.ID] = true
-			}
+			sites[b.Site.ID] = true
 		}
 		if f.Cursor = page.Next; f.Cursor == "" {
 			break
@@ -245,7 +243,11 @@ func (k *keeper) relistOne(ctx context.Context, key wp.BackupKey) (int, error) {
 	if err := json.Unmarshal(key.Record, &b); err != nil || b.Site.Node != k.host.Node {
 		return 0, nil //nolint:nilerr // List has told of records that it cannot open
 	}
-	if _, err := k.ledger.Backup(ctx, b.ID); !errors.Is(err, tasks.ErrNoBackup) {
+	listed, err := k.ledger.Backup(ctx, b.ID)
+	if err == nil {
+		return 0, k.ledger.PutBackup(ctx, listed) // in a list that is younger than it, too
+	}
+	if !errors.Is(err, tasks.ErrNoBackup) {
 		return 0, err
 	}
 	b.Snapshot, b.Incomplete = key.Snapshot, true
