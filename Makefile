@@ -58,6 +58,10 @@ openapi-client: ## Have an off-the-shelf generator make a client from the OpenAP
 unit: ## Run the tests that need no server
 	$(GO) test -short -race -p 2 $(PACKAGES)
 
+.PHONY: fuzz
+fuzz: ## Feed every parser and quoter what a machine thinks up (FUZZTIME=10m for ten minutes each instead of ten seconds)
+	@GO="$(GO)" deploy/fuzz.sh $(PACKAGES)
+
 .PHONY: check
 check: $(BIN)/golangci-lint ## Format, vet, lint and the arrows of the house
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
