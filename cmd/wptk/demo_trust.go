@@ -59,7 +59,7 @@ func (s *stack) login(ctx context.Context, l queue.Login) error {
 		return fmt.Errorf("opening Redis: %w", err)
 	}
 	server := redis.NewClient(options)
-	defer server.Close()
+	defer server.Close() //nolint:errcheck // it was asked for one thing
 	args := []any{"ACL", "SETUSER"}
 	for _, word := range strings.Fields(l.Rules(aclVersion(ctx, server)) + " >" + s.redis.Password) {
 		args = append(args, word)

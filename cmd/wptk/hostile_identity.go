@@ -219,7 +219,7 @@ func (x *attack) denied(commands [][]any) {
 		return
 	}
 	thief := redis.NewClient(options)
-	defer thief.Close()
+	defer thief.Close() //nolint:errcheck // nothing of it is wanted any more
 	x.note(thief.Ping(x.ctx).Err())
 	for _, command := range commands {
 		err := thief.Do(x.ctx, command...).Err()
