@@ -18,6 +18,10 @@ func panel() *httptest.Server {
 		case strings.HasSuffix(r.URL.Path, "/install"):
 			w.WriteHeader(http.StatusAccepted)
 			fmt.Fprint(w, `{"success":true,"id":"wp_1","operation_id":"op_1","type":"install","status":"queued"}`)
+		case strings.HasSuffix(r.URL.Path, "/wordpress/events"):
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprint(w, "id: 5-00-1\nevent: snapshot\ndata: {\"operations\":[{\"operation_id\":\"op_1\",\"type\":\"install\"}]}\n\n",
+				"id: 6-00-1\nevent: done\ndata: {\"operation_id\":\"op_1\",\"type\":\"install\",\"domain\":\"blog.com\",\"status\":\"succeeded\",\"done\":true}\n\n")
 		case strings.HasSuffix(r.URL.Path, "/events"):
 			w.Header().Set("Content-Type", "text/event-stream")
 			fmt.Fprint(w, "id: 1\nevent: snapshot\ndata: {\"operation_id\":\"op_1\",\"status\":\"running\",\"progress\":40,\"step\":\"core_files\"}\n\n",
@@ -84,4 +88,37 @@ func ExampleError() {
 		fmt.Println("busy with", refused.OperationID)
 	}
 	// Output: busy with op_1
+}
+
+// One stream tells of every operation of the account. What it was told last is kept, so
+// that nothing is missed when this is started anew.
+func ExampleClient_Events() {
+	api := panel()
+	defer api.Close()
+	c, err := client.New(api.URL, "wsp_…", client.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	last := ""
+	for e, err := range c.Events(context.Background(), client.EventsQuery{After: last}) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		last = e.ID
+		if e.Snapshot != nil {
+			fmt.Println(len(e.Snapshot.Operations), "open")
+			continue
+		}
+		fmt.Println(e.Change.Type, "of", e.Change.Domain, e.Change.Status)
+		if e.Change.Done {
+			break
+		}
+	}
+	fmt.Println("to be resumed behind", last)
+	// Output:
+	// 1 open
+	// install of blog.com succeeded
+	// to be resumed behind 6-00-1
 }

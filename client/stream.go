@@ -21,6 +21,7 @@ const maxEvent = 16 << 20
 type eventReader struct {
 	in    *bufio.Reader
 	alive func() // is told of every line, heartbeats too
+	last  string // the newest id, behind which a stream is resumed
 }
 
 func newEventReader(r io.Reader, alive func()) *eventReader {
@@ -38,6 +39,9 @@ func (r *eventReader) next() (event, error) {
 		}
 		size += len(line)
 		if len(line) == 0 {
+			if e.id != "" { // also of a heartbeat
+				r.last = e.id
+			}
 			if data == nil {
 				e.name = ""
 				continue

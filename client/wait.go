@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -45,9 +44,6 @@ type waiting struct {
 	show   func(Operation)
 }
 
-// silence is how long a stream may say nothing, heartbeats (every 15 s) included.
-const silence = 50 * time.Second
-
 // streams reads streams until the operation is done or there is none to be had. What
 // they were about, such as an id that does not exist, is for poll to find out.
 func (w *waiting) streams(ctx context.Context) error {
@@ -66,28 +62,18 @@ func (w *waiting) streams(ctx context.Context) error {
 	return nil
 }
 
-var errNoStream = errors.New("there is no stream")
-
 // stream reads one stream to its end.
 func (w *waiting) stream(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watchdog := time.AfterFunc(silence, func() { cancel(errors.New("the stream is silent")) })
-	defer watchdog.Stop()
-	header := http.Header{"Accept": {"text/event-stream"}}
+	last := ""
 	if w.seen >= 0 {
-		header.Set("Last-Event-ID", strconv.FormatInt(w.seen, 10))
+		last = strconv.FormatInt(w.seen, 10)
 	}
 	r := Request{Method: http.MethodGet, Path: "/wordpress/operations/" + url.PathEscape(w.id) + "/events"}
-	res, err := w.client.open(ctx, r, header, http.NoBody)
+	events, err := w.client.listen(ctx, r, last)
 	if err != nil {
 		return errors.Join(errNoStream, err)
 	}
-	defer res.Body.Close()
-	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
-		return errNoStream
-	}
-	events := newEventReader(res.Body, func() { watchdog.Reset(silence) })
+	defer events.end()
 	for !w.op.Done {
 		e, err := events.next()
 		if errors.Is(err, io.EOF) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"slices"
 	"testing"
 
@@ -109,5 +110,72 @@ func TestGoClientKnowsEveryRefusal(t *testing.T) {
 	must(t, err)
 	if _, err = stranger.Status(t.Context()); !errors.Is(err, client.ErrUnauthorized) {
 		t.Errorf("a bad key is %v", err)
+	}
+}
+
+func TestGoClientFollowsAnAccountAndAnInstallThroughBreaks(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.dial(client.Options{})
+	site := tasks.SiteID("n1", "alice", "new.example", "public_html")
+	first := k.begunOn("alice", site)
+	last, want := "", []string{first}
+	for e, err := range c.Events(t.Context(), client.EventsQuery{}) {
+		must(t, err)
+		if last = e.ID; e.Snapshot != nil {
+			if ops := e.Snapshot.Operations; len(ops) != 1 || ops[0].OperationID != first {
+				t.Errorf("the snapshot has %+v", ops)
+			}
+			k.cancelled(first)
+			continue
+		}
+		if e.Change.OperationID != first || e.Change.ID != site || !e.Change.Done || e.Change.Status != "cancelled" || e.Change.Type != "site.inspect" || e.Change.At.IsZero() {
+			t.Errorf("told of %+v", e.Change)
+		}
+		break
+	}
+	for range 3 { // while nobody listens
+		want = append(want, k.begunOn("alice", site))
+		k.cancelled(want[len(want)-1])
+	}
+	k.cancelled(k.begun("alice")) // on another install
+	for _, events := range []iter.Seq2[client.StreamEvent, error]{
+		c.Events(t.Context(), client.EventsQuery{Account: "alice", After: last}), c.InstallationEvents(t.Context(), site, last),
+	} {
+		var seen []string
+		for e, err := range events {
+			must(t, err)
+			if e.Change != nil && e.Change.Done {
+				seen = append(seen, e.Change.OperationID)
+			}
+			if len(seen) == 3 {
+				break
+			}
+		}
+		if !slices.Equal(seen, want[1:]) {
+			t.Errorf("told of %v, want %v", seen, want[1:])
+		}
+	}
+	for _, err := range c.Events(t.Context(), client.EventsQuery{Account: "bob"}) {
+		if !errors.Is(err, client.ErrForbidden) {
+			t.Errorf("another account's events are %v", err)
+		}
+	}
+}
+
+func TestGoClientReadsManyOperationsAtOnce(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	c := k.dial(client.Options{})
+	one, two, bobs := k.begun("alice"), k.begun("alice"), k.begun("bob")
+	k.cancelled(two)
+	got, err := c.Operations(t.Context(), client.OperationsQuery{IDs: []string{two, bobs, "op_nothing", one}})
+	must(t, err)
+	seen := map[string]string{}
+	for _, op := range got.Operations {
+		seen[op.OperationID] = op.Status
+	}
+	if len(got.Operations) != 2 || seen[one] != "queued" || seen[two] != "cancelled" {
+		t.Errorf("alice, who asks for two of hers, one of bob's and one of nobody's, is told %v", seen)
 	}
 }
