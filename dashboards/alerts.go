@@ -56,7 +56,7 @@ var Alerts = []Alert{
 	{Name: "WptkDown", Urgent: true, For: "2m", Summary: "{{ $labels.job }} at {{ $labels.instance }} does not answer.", Runbook: "A process is down",
 		When: []Condition{{`up{job=~"wptk-.*"}`, "== 0"}}},
 	{Name: "WptkOldestPending", Urgent: true, For: "1m", Summary: "An operation waits for {{ $value | humanizeDuration }}.", Runbook: "Oldest pending",
-		When: []Condition{{`max(wptk_queue_oldest_pending_seconds{class!="bulk"})`, "> 120"}}},
+		When: []Condition{{`max(wptk_queue_oldest_pending_seconds{class!~"bulk|bulklate"})`, "> 120"}}},
 	{Name: "WptkSuccessBurnsFast", Urgent: true, For: "2m", Summary: "{{ $value | humanizePercentage }} of operations fail.", Runbook: "Success objective",
 		When: burns(14.4, "1h", "5m")},
 	{Name: "WptkSuccessBurnsSlowly", For: "15m", Summary: "{{ $value | humanizePercentage }} of operations fail.", Runbook: "Success objective",

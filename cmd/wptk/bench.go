@@ -17,6 +17,7 @@ type benchCmd struct {
 	Backup    benchBackupCmd    `cmd:"" help:"A first backup and one of an unchanged site, beside wp db export and zip."`
 	Streams   benchStreamsCmd   `cmd:"" help:"5,000 streams of events on one API process: memory, latency, and that nobody misses any or is told twice."`
 	Clone     benchCloneCmd     `cmd:"" help:"A clone from POST to succeeded, beside cp, wp db export and import, and wp search-replace."`
+	Burst     benchBurstCmd     `cmd:"" help:"Many installs asked for at once on one node, beside the script two at a time."`
 	Status    benchStatusCmd    `cmd:"" help:"Reading a site anew, beside seven calls of WP-CLI."`
 	Checksums benchChecksumsCmd `cmd:"" help:"Comparing all files with their packages, beside wp core verify-checksums."`
 
