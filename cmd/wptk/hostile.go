@@ -45,6 +45,7 @@ var hostileGroups = []struct {
 	{"sql", sqlCases},
 	{"links", linkCases},
 	{"archives", archiveCases},
+	{"race", raceCases},
 }
 
 // hostileFigures is the last line of a run.
@@ -56,6 +57,8 @@ type hostileFigures struct {
 	Groups  []tally `json:"groups"`
 	Skipped int     `json:"skipped"` // cases that were not asked for
 	Seconds float64 `json:"seconds"`
+	Tries   int64   `json:"tries,omitempty"` // what the node was asked for while names changed places
+	Swaps   int64   `json:"swaps,omitempty"` // how often they did
 }
 
 // tally is what came of one group.
@@ -94,7 +97,7 @@ func (cmd *hostileCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	failure = errors.Join(failure, h.razed(bad))
 	f.Met = failure == nil && f.Held == f.Cases && f.Cases > 0 && h.allHeld()
-	f.Seconds = inSeconds(h.since())
+	f.Seconds, f.Tries, f.Swaps = inSeconds(h.since()), h.tries.Load(), h.swaps.Load()
 	rows := make([][]string, len(f.Groups))
 	for i, g := range f.Groups {
 		rows[i] = []string{g.Group, fmt.Sprint(g.Cases), fmt.Sprint(g.Held)}

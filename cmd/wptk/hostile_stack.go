@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	_ "github.com/go-sql-driver/mysql" // the server's administrator looks at what is not the attacker's
 
@@ -30,7 +31,8 @@ type hostile struct {
 	packages        string // this run's package source, to which archives are added
 	maria           string // the client
 	endpoints       []string
-	spare           int // how many of the spare domains are used
+	spare           atomic.Int64 // how many of the spare domains are used
+	tries, swaps    atomic.Int64 // of the races
 }
 
 // furnished brings everything up, with a site for each tenant.
@@ -115,11 +117,10 @@ func (h *hostile) tenants(ctx context.Context) (err error) {
 }
 
 // spareDomains is how many more sites the attacker may have.
-const spareDomains = 24
+const spareDomains = 96
 
 func (h *hostile) spareDomain() string {
-	h.spare++
-	return fmt.Sprintf("s%d.localhost", h.spare-1)
+	return fmt.Sprintf("s%d.localhost", h.spare.Add(1)-1)
 }
 
 // ownPart is what the names of an account's databases begin with (wp.DatabaseName).
