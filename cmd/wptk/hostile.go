@@ -45,6 +45,7 @@ var hostileGroups = []struct {
 	{"sql", sqlCases},
 	{"links", linkCases},
 	{"archives", archiveCases},
+	{"restore", restoreCases},
 	{"race", raceCases},
 }
 

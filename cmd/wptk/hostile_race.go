@@ -186,8 +186,7 @@ func (x *attack) swapping(traps []trap) (stop func() int64) {
 		ended <- proc.Call(x.ctx, x.user, proc.CallOptions{Input: more, Started: x.hostile.state.started}, swapCall, pairs, &count)
 	}()
 	return func() int64 {
-		end.Close()
-		x.note(<-ended)
+		x.note(errors.Join(end.Close(), <-ended))
 		return count
 	}
 }
@@ -222,13 +221,18 @@ const swapPause = 50 * time.Microsecond
 // swapUntil exchanges names until the context ends, and counts. A name that the node has just
 // taken away, or a stage has replaced, is not there for a while.
 func swapUntil(ctx context.Context, pairs [][2]string) (swaps int64) {
-	for ctx.Err() == nil {
+	pause := time.NewTicker(swapPause) // ten of these share the machine with what they attack
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return swaps
+		case <-pause.C:
+		}
 		for _, p := range pairs {
 			if unix.Renameat2(unix.AT_FDCWD, p[0], unix.AT_FDCWD, p[1], unix.RENAME_EXCHANGE) == nil {
 				swaps++
 			}
 		}
-		time.Sleep(swapPause) // ten of these share the machine with what they attack
 	}
-	return swaps
 }

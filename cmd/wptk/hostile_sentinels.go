@@ -18,12 +18,19 @@ import (
 // preciousText is in every file of root's that an attack is after.
 const preciousText = "<?php // as it was\n"
 
+// closedText is in the one that nobody else may read.
+const closedText = "for root and nobody else"
+
 // precious makes what is root's: a file that everybody may read, one that nobody may, a
 // directory, and a place where a success of the attacker would leave its mark.
 func (h *hostile) precious() error {
 	errs := []error{makeDir(h.state.dir("precious"), 0o755), makeDir(h.state.dir("precious", "dir"), 0o755)}
 	for name, mode := range map[string]os.FileMode{"open.php": 0o644, "closed": 0o600} {
-		errs = append(errs, os.WriteFile(h.state.dir("precious", name), []byte(preciousText), mode))
+		text := preciousText
+		if mode == 0o600 {
+			text += closedText
+		}
+		errs = append(errs, os.WriteFile(h.state.dir("precious", name), []byte(text), mode))
 	}
 	marks := h.state.dir("marks")
 	errs = append(errs, makeDir(marks, 0o711), os.Chmod(marks, 0o777|os.ModeSticky))
