@@ -251,7 +251,7 @@ func (s original) mustLeaveItsDomainBehind(t *testing.T) {
 	must(t, write(s.home(), "logs/access.log"))
 	must(t, write(s.home(), "private.php"))
 	giveTo(t, "clara", s.home())
-	s.order = s.then(t, "clone", `{}`) // any op: it stands for the install
+	s.order = s.then(t, "site.inspect", `{}`) // any op: it stands for the install
 	s.op.Site.Path, s.op.Site.ID = "", SiteID(s.node.host.Node, "clara", "old.test", "")
 	before := s.state(t)
 	o := s.cloneTo(t, "clara", "moved.test", "public_html", Clone{})

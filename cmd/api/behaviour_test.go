@@ -457,8 +457,8 @@ func TestChangesLeaveAnAuditLine(t *testing.T) {
 	k.call("", "POST", "/api/v1/wordpress/install", "{}")
 	k.api.Close()
 	for _, want := range []string{
-		`logger=audit key=` + k.alice[:12] + ` account=alice addr=127.0.0.1 action="POST /api/v1/wordpress/install"`,
-		`logger=audit key="" account="" addr=127.0.0.1 action="POST /api/v1/wordpress/install" target="" outcome=refused status=401`,
+		`logger=audit key=` + k.alice[:12] + ` session="" account=alice addr=127.0.0.1 action="POST /api/v1/wordpress/install"`,
+		`logger=audit key="" session="" account="" addr=127.0.0.1 action="POST /api/v1/wordpress/install" target="" outcome=refused status=401`,
 	} {
 		if !strings.Contains(k.log.String(), want) {
 			t.Errorf("no %q in\n%s", want, k.log)

@@ -38,10 +38,11 @@ func TestCachesAreToldWithWhatIsNotThere(t *testing.T) {
 		if diff := cmp.Diff(c.want, body.Layers[0]); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
-		for _, layer := range body.Layers[1:] {
-			if layer.Available || layer.Reason == "" {
-				t.Errorf("%s: %+v", name, layer)
-			}
+		if page := body.Layers[1]; !page.Available || page.Enabled || page.Reason != "" {
+			t.Errorf("%s: %+v", name, page)
+		}
+		if opcode := body.Layers[2]; opcode.Available || opcode.Reason == "" {
+			t.Errorf("%s: %+v", name, opcode)
 		}
 	}
 	if got := k.call(k.bob, "GET", cache+site.ID, ""); got.status != 404 {
