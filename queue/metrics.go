@@ -42,6 +42,7 @@ type Metrics struct {
 	sweepRequeued prometheus.Counter
 	redisErrors   *prometheus.CounterVec
 	reconciling   prometheus.Histogram
+	restored      *prometheus.CounterVec
 	refused       *prometheus.CounterVec
 
 	rollouts  *prometheus.CounterVec
@@ -84,6 +85,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		sweepRequeued: counter("sweep_requeued_total", "Operations put back in their queue by a sweep, after a crash or a lost message."),
 		redisErrors:   counters("redis_errors_total", "Redis calls that failed and were survived, by what was being done.", "op"),
 		reconciling:   histogram("reconcile_duration_seconds", "Time of one look of the leading API process at the whole fleet.", httpBuckets),
+		restored:      counters("ops_restored_total", "Operations that Redis had lost and that a node had begun: restored from its journal, or left to the operator.", "result"),
 		refused:       counters("records_refused_total", "Records of Redis that were not acted on, since nobody trusted has signed them or they are used again.", "record", "reason"),
 
 		rollouts:  counters("rollouts_total", "Rollouts that reached a final state.", "kind", "result"),
@@ -93,7 +95,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	reg.MustRegister(
 		m.ops, m.failures, m.opSeconds, m.queueSeconds, m.stepSeconds, m.cliRuns, m.cliSeconds, m.cliKills, m.journal,
 		m.requests, m.requestSeconds, m.limitHits, m.repeats, m.streams,
-		m.redeliveries, m.duplicates, m.sweepRequeued, m.redisErrors, m.reconciling, m.refused,
+		m.redeliveries, m.duplicates, m.sweepRequeued, m.redisErrors, m.reconciling, m.restored, m.refused,
 		m.rollouts, m.schedules, m.webhooks,
 	)
 	m.shownFromStart()
@@ -105,6 +107,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	for _, record := range []string{signedOp, signedRollout, signedSchedule, signedKey, signedTicket, signedCode, signedSession} {
 		m.refused.WithLabelValues(record, refusalOf(ErrForged))
+	}
+	for _, result := range []string{resultRestored, resultLeft} {
+		m.restored.WithLabelValues(result)
 	}
 	for _, reason := range redeliveryReasons {
 		m.redeliveries.WithLabelValues(reason)
@@ -313,6 +318,25 @@ func (m *Metrics) Reconciled(took time.Duration) {
 		m.reconciling.Observe(seconds(took))
 	}
 }
+
+// Restored counts an op that Redis had lost and its node has brought back.
+func (m *Metrics) Restored() {
+	if m != nil {
+		m.restored.WithLabelValues(resultRestored).Inc()
+	}
+}
+
+// NotRestored counts an op of which a node has a journal that it can do nothing with.
+func (m *Metrics) NotRestored() {
+	if m != nil {
+		m.restored.WithLabelValues(resultLeft).Inc()
+	}
+}
+
+const (
+	resultRestored = "restored"
+	resultLeft     = "left"
+)
 
 // Refused counts a record of Redis that was not acted on: which sort, and why (see refusalOf).
 func (m *Metrics) Refused(record, reason string) {

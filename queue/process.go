@@ -186,6 +186,11 @@ func (s *server) settle(ctx context.Context, op tasks.Op, o tasks.Outcome) error
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		failpoint.Hit("settle.before")
 		err := s.node.finish(ctx, op, op.Attempt, o)
+		if errors.Is(err, ErrNotFound) { // Redis has lost it while it ran
+			if _, err = s.node.Restore(ctx, op); err == nil {
+				err = s.node.finish(ctx, op, op.Attempt, o)
+			}
+		}
 		switch {
 		case err == nil:
 			failpoint.Hit("settle.after")

@@ -104,8 +104,14 @@ func (s *server) watchRuns(ctx context.Context, beat bool) {
 		s.node.survived("watch", "looking after running operations", err, "node", s.node.ID())
 	}
 	for i, op := range ops {
-		if v, err := answers[i].Int(); err == nil && v == 1 {
+		switch v, err := answers[i].Int(); {
+		case err != nil:
+		case v == 1:
 			s.cancel(op.ID)
+		case v == -1: // perhaps Redis came back without it, and it runs on
+			if _, err := s.node.Restore(ctx, op); err != nil {
+				s.node.survived("watch", "restoring running operation", err, "op", op.ID)
+			}
 		}
 	}
 }

@@ -33,6 +33,25 @@ type Entry struct {
 	State   State     `json:"state,omitempty"`   // with rollback: how the op will end
 	Failure *Failure  `json:"failure,omitempty"` // with rollback and unsure: why; with undone: what is not as before
 	Outcome *Outcome  `json:"outcome,omitempty"`
+	Order   *Order    `json:"order,omitempty"` // with the first entry, so that the op outlives its ledger
+}
+
+// Order is what the ledger knows of an op when it is accepted, secrets sealed to the node.
+type Order struct {
+	Kind      string  `json:"kind"`
+	Class     Class   `json:"class"`
+	Site      SiteRef `json:"site"`
+	Payload   []byte  `json:"payload"` // no RawMessage, which is written in another form than the one that was signed
+	Parent    string  `json:"parent,omitempty"`
+	KeyID     string  `json:"key,omitempty"`
+	RequestID string  `json:"request,omitempty"`
+	Revealed  string  `json:"revealed,omitempty"`
+	Signature string  `json:"signature,omitempty"`
+}
+
+func orderOf(op Op) *Order {
+	return &Order{Kind: op.Kind, Class: op.Class, Site: op.Site, Payload: op.Payload, Parent: op.Parent,
+		KeyID: op.KeyID, RequestID: op.RequestID, Revealed: op.Revealed, Signature: op.Signature}
 }
 
 // Record is the journal of one op.
@@ -63,6 +82,18 @@ func (r Record) Attempt() int {
 		return r.Entries[n-1].Attempt
 	}
 	return 0
+}
+
+// Accepted is the op as it was accepted, with the newest attempt; false when the record does
+// not say, as one that an older program began.
+func (r Record) Accepted() (Op, bool) {
+	for _, e := range r.Entries {
+		if o := e.Order; o != nil {
+			return Op{ID: r.Op, Kind: o.Kind, Class: o.Class, Site: o.Site, Payload: o.Payload, Parent: o.Parent, KeyID: o.KeyID,
+				RequestID: o.RequestID, Revealed: o.Revealed, Signature: o.Signature, Attempt: r.Attempt()}, true
+		}
+	}
+	return Op{}, false
 }
 
 // history is a record read from the beginning to the end: where the op stands.

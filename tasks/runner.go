@@ -95,6 +95,7 @@ type execution struct {
 
 	mu     sync.Mutex // the drain watcher writes beside the step
 	broken error      // the journal failed: no further effects
+	known  bool       // the journal says what was ordered
 }
 
 func newExecution(cfg ExecuteConfig) (*execution, error) {
@@ -107,6 +108,7 @@ func newExecution(cfg ExecuteConfig) (*execution, error) {
 		return nil, err
 	}
 	x := &execution{ExecuteConfig: cfg, history: h}
+	_, x.known = rec.Accepted()
 	x.defaults()
 	x.Run.state = h.state
 	x.Run.append = x.append
@@ -166,6 +168,9 @@ func (x *execution) append(e Entry) error {
 		return x.broken
 	}
 	e.At, e.Attempt = x.Now().UTC(), x.Op.Attempt
+	if !x.known {
+		e.Order, x.known = orderOf(x.Op), true
+	}
 	failpoint.Hit("journal.before", string(e.Mark), e.Step+e.Key)
 	if err := x.Journal.Append(x.Op.ID, e); err != nil {
 		x.broken = fmt.Errorf("journalling %s: %w", e.Mark, err)

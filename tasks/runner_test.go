@@ -137,6 +137,25 @@ func TestStepsRunInOrderAndTheOutcomeIsJournalledFirst(t *testing.T) {
 	}
 }
 
+func TestJournalSaysOnceWhatWasOrdered(t *testing.T) {
+	t.Parallel()
+	b := newBench(Step{Name: "a", Do: noop}, Step{Name: "b", Do: noop})
+	op := &b.cfg.Op
+	op.Class, op.Site, op.Payload = Interactive, SiteRef{ID: "wp_x", Node: "n", Domain: "d"}, []byte(`{"a":"<b>" }`)
+	op.Parent, op.KeyID, op.RequestID, op.Revealed, op.Signature = "p", "k", "r", "v", "s"
+	b.mustEnd(t, Succeeded)
+	said := 0
+	for _, e := range b.journal.entries {
+		if e.Order != nil {
+			said++
+		}
+	}
+	got, ok := Record{Op: op.ID, Entries: b.journal.entries}.Accepted()
+	if diff := cmp.Diff(*op, got); !ok || said != 1 || diff != "" {
+		t.Errorf("said %d times: %s", said, diff)
+	}
+}
+
 func TestFinishedOpIsAnsweredFromTheJournal(t *testing.T) {
 	t.Parallel()
 	runs := 0

@@ -28,6 +28,7 @@ type handler struct {
 	catalog   *queue.Client
 	keeper    *keeper
 	turns     *turns
+	live      live
 	log       *slog.Logger
 }
 
@@ -45,6 +46,7 @@ func (h *handler) queueHandler() queue.Handler {
 // they must lead back to the op's site id.
 func (h *handler) run(ctx context.Context, op tasks.Op, rec *queue.Recorder) (tasks.Outcome, error) {
 	log := h.log.With("op", op.ID, "kind", op.Kind, "site", op.Site.ID, "attempt", op.Attempt)
+	defer h.live.begin(op.ID)()
 	task, spec, err := tasks.Decode(op.Kind, op.Payload)
 	if err != nil {
 		return tasks.Outcome{}, err // a newer program's payload: retried, never guessed

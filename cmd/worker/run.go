@@ -87,15 +87,17 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	if err := replay(ctx, log, node, journal, past); err != nil {
+	h := &handler{state: state, runs: runs, host: host, journal: journal, ended: past, timed: timedJournal{journal, metrics}, metrics: metrics, turns: newTurns(), log: log}
+	replays := &replays{journal: journal, past: past, node: node, ledger: queue.NewClient(store), metrics: metrics, live: &h.live, log: log, told: make(map[string]bool)}
+	if err := replays.look(ctx); err != nil {
 		return err
 	}
 	reg.MustRegister(newGauges(cfg, node, host.DB, about, log))
-	w := &worker{cfg: cfg, log: log, reg: reg, node: node, host: host, store: store, exports: exports}
+	w := &worker{cfg: cfg, log: log, reg: reg, node: node, host: host, store: store, exports: exports, replays: replays}
 	if restic != nil {
 		w.keeper = newKeeper(restic, queue.NewClient(store), host, log)
 	}
-	return w.serve(ctx, info, &handler{state: state, runs: runs, host: host, journal: journal, ended: past, timed: timedJournal{journal, metrics}, metrics: metrics, turns: newTurns(), log: log})
+	return w.serve(ctx, info, h)
 }
 
 // worker is what serve ties together.
@@ -108,6 +110,7 @@ type worker struct {
 	store *queue.Store
 
 	exports *exports
+	replays *replays
 	keeper  *keeper // nil: the node keeps no backups
 }
 
@@ -126,6 +129,7 @@ func (w *worker) serve(ctx context.Context, info wp.Info, h *handler) error {
 		(&claims{handler: h, databases: hostClaims{w.host}, ledger: queue.NewClient(w.store)}).run,
 		(&endings{host: w.host, state: h.state, ledger: queue.NewClient(w.store), log: w.log}).run,
 		w.exports.run,
+		w.replays.run,
 		w.prepareEngine,
 		w.keeper.run,
 		func(ctx context.Context) error { return w.node.Serve(ctx, h.queueHandler()) },
