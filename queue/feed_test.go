@@ -196,6 +196,40 @@ func TestReplayOfWhatIsNotKeptIsRefused(t *testing.T) {
 	ok(t, late.Replay(t.Context(), late.From, none))
 }
 
+func TestResumedReadersThatStopReadingKeepNobodyFromResuming(t *testing.T) {
+	t.Parallel()
+	s := registryStore(t)
+	f := feed(t, s)
+	early := must[*Subscription](t)(f.Subscribe(t.Context(), Audience{}, nil))
+	defer early.Close()
+	submit(t, NewClient(s), opOn("n1", "alice"))
+	<-early.Ready()
+	late := must[*Subscription](t)(f.Subscribe(t.Context(), Audience{}, nil))
+	defer late.Close()
+	stopped, release := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(release)
+	for range replaysAtOnce + 1 {
+		var once sync.Once
+		wg.Go(func() {
+			err := late.Replay(t.Context(), early.From, func(*FeedEvent) error {
+				once.Do(func() { stopped <- struct{}{}; <-release })
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		<-stopped // for more of them than may read Redis at a time
+	}
+	told := 0
+	ok(t, late.Replay(t.Context(), early.From, func(*FeedEvent) error { told++; return nil }))
+	if told == 0 {
+		t.Error("who resumes beside them is told of nothing")
+	}
+}
+
 func TestSnapshotHasWhatIsOpenOfItsAudience(t *testing.T) {
 	t.Parallel()
 	s := registryStore(t)

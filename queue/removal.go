@@ -43,8 +43,8 @@ type Removal struct {
 var removed = tasks.Failure{Code: tasks.CodeCancelled, Message: "Its node was taken out of the fleet.",
 	Hint: "What it had begun is left on that node as it was."}
 
-// RemoveNode takes a node out of the registry with its lanes, its domains and its installs;
-// nothing on its disks changes. Ops of it that are open end as cancelled. It may be
+// RemoveNode takes a node out of the registry with its lanes, its domains, its installs and the
+// list of its backups; nothing on its disks or in its store changes. Ops of it that are open end as cancelled. It may be
 // repeated after a failure, since the node's record goes last. A worker that still runs
 // registers again with its next heartbeat. Errors: ErrNotFound; *NodeInUseError, unless
 // forced, when the node is not lost or has installs or open ops.
@@ -71,6 +71,9 @@ func (c *Client) RemoveNode(ctx context.Context, id string, force bool) (Removal
 		}
 	}
 	if gone.Domains, err = c.emptyInventory(ctx, id); err != nil {
+		return Removal{}, err
+	}
+	if err := c.unlistBackups(ctx, id); err != nil {
 		return Removal{}, err
 	}
 	for _, queue := range lanesOf(id) {
@@ -140,6 +143,34 @@ func (c *Client) emptyInventory(ctx context.Context, id string) (int, error) {
 		return 0, err
 	}
 	return int(domains), nil
+}
+
+// unlistBackups forgets a node's backups. Nobody else can fetch them, and a worker that comes
+// back lists what its store holds, since the mark that it has done so goes first.
+func (c *Client) unlistBackups(ctx context.Context, id string) error {
+	if err := c.rdb.Del(ctx, c.names.backupsListed(id)).Err(); err != nil {
+		return fmt.Errorf("forgetting that the backups are listed: %w", err)
+	}
+	for f := (BackupFilter{Node: id, Limit: listMax}); ; {
+		page, err := c.Backups(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, b := range page.Items {
+			if err := c.RemoveBackup(ctx, b); err != nil {
+				return err
+			}
+		}
+		if page.Next == "" {
+			break
+		}
+		f.Cursor = page.Next
+	}
+	// Entries whose record is gone or damaged are left in it.
+	if err := c.rdb.Del(ctx, c.names.nodeBackups(id)).Err(); err != nil {
+		return fmt.Errorf("removing the list of backups: %w", err)
+	}
+	return nil
 }
 
 // removeLane removes what asynq keeps of a queue. Its own DeleteQueue refuses while tasks

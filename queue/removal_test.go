@@ -82,3 +82,33 @@ func TestNodeThatIsInUseGoesWithAllThatIsKeptOfItByForceAlone(t *testing.T) {
 		t.Errorf("asynq lists %v", names)
 	}
 }
+
+func TestRemovedNodesBackupsAreListedNoMoreAndThoseOfOthersAre(t *testing.T) {
+	t.Parallel()
+	s := registryStore(t)
+	c := NewClient(s)
+	testNode(t, s, "n1")
+	backupOn := func(node string) tasks.Backup {
+		op := newOp("a.example")
+		op.Site.Node, op.Site.Account = node, "alice"
+		b := tasks.Backup{ID: tasks.BackupID(op.ID), Op: op.ID, Site: op.Site, Type: tasks.BackupFull}
+		ok(t, c.PutBackup(t.Context(), b))
+		ok(t, c.SetBackupsListed(t.Context(), node))
+		return b
+	}
+	gone, stays := backupOn("n1"), backupOn("n2")
+	must[Removal](t)(c.RemoveNode(t.Context(), "n1", true))
+	if _, err := c.Backup(t.Context(), gone.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("its record: %v", err)
+	}
+	if page := must[Page[tasks.Backup]](t)(c.Backups(t.Context(), BackupFilter{Account: "alice"})); len(page.Items) != 1 || page.Items[0].ID != stays.ID {
+		t.Errorf("listed are %+v", page.Items)
+	}
+	// Or it would not list them when it comes back.
+	if must[bool](t)(c.BackupsListed(t.Context(), "n1")) || !must[bool](t)(c.BackupsListed(t.Context(), "n2")) {
+		t.Error("the wrong node is marked as having listed its backups")
+	}
+	if left := must[int64](t)(s.rdb.Exists(t.Context(), s.names.nodeBackups("n1")).Result()); left != 0 {
+		t.Error("its list is left")
+	}
+}

@@ -50,7 +50,11 @@ func (c *Conductor) fire(ctx context.Context, id string, at time.Time) error {
 		c.log.Error("schedule cannot be carried out", "schedule", id, "kind", s.Kind, "err", err)
 		result = FiringFailed
 	}
-	next, err := s.Schedule.Next(c.now())
+	after := c.now()
+	if at.After(after) { // the clock was set back meanwhile
+		after = at
+	}
+	next, err := s.Schedule.Next(after)
 	if err != nil {
 		c.log.Error("schedule has no next time", "schedule", id, "err", err)
 	}

@@ -67,6 +67,29 @@ func TestScheduleFiresOnceAtItsTime(t *testing.T) {
 	}
 }
 
+func TestClockThatIsSetBackByAnHourMakesNoSecondOp(t *testing.T) {
+	t.Parallel()
+	for name, backBefore := range map[string]bool{"after the firing": false, "between reading what is due and firing it": true} {
+		c, now, _ := timed(t)
+		s := c.create(t, Schedule{Cron: "@hourly"})
+		first := s.Next
+		*now = first
+		if backBefore {
+			*now = first.Add(-time.Hour)
+		}
+		ok(t, c.fire(t.Context(), s.ID, first))
+		*now = first.Add(-time.Hour)
+		for now.Before(first.Add(time.Hour)) { // the same hour again
+			ok(t, c.fireDue(t.Context()))
+			*now = now.Add(10 * time.Minute)
+		}
+		got := must[ScheduleState](t)(c.Schedule(t.Context(), s.ID))
+		if len(c.ops(t)) != 1 || got.Fired != 1 || got.Missed != 0 || !got.Next.Equal(first.Add(time.Hour)) {
+			t.Errorf("%s: %d ops, %+v", name, len(c.ops(t)), got)
+		}
+	}
+}
+
 func TestFiringThatCrashedBeforeItWasNotedMakesTheSameOp(t *testing.T) {
 	t.Parallel()
 	c, now, _ := timed(t)

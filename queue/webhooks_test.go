@@ -195,6 +195,38 @@ func TestReceiverThatIsDownForLongMissesNothing(t *testing.T) {
 	}
 }
 
+// The hour is counted by the pauses that are made with a real clock, which here are shorter.
+func TestReceiverThatIsDownForAnHourGetsTheEventAtTheSeventhAttempt(t *testing.T) {
+	t.Parallel()
+	s := registryStore(t)
+	c, r := NewClient(s), &receiver{}
+	r.answer = func(_ Webhook, d Delivery) Response {
+		r.mu.Lock()
+		tried := r.attempts[d.ID]
+		r.mu.Unlock()
+		since := time.Duration(0)
+		for _, pause := range pauses[:tried-1] {
+			since += pause
+		}
+		if since < time.Hour {
+			return Response{Err: errors.New("connection refused")}
+		}
+		return Response{Status: 200}
+	}
+	w := hook(t, c, "alice", "*")
+	courier(t, s, r)
+	ends(t, c, 1)
+	eventually(t, func() bool { got, _ := r.count(); return got == 1 })
+	eventually(t, func() bool { return s.rdb.ZCard(t.Context(), s.names.waiting(w.ID)).Val() == 0 })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, tried := range r.attempts {
+		if tried != 7 { // after 42 minutes the sixth fails
+			t.Errorf("delivery %s was tried %d times", id, tried)
+		}
+	}
+}
+
 func TestSlowReceiverHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	s := registryStore(t)

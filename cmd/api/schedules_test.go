@@ -57,6 +57,17 @@ func TestScheduleIsMadeReadChangedAndDeleted(t *testing.T) {
 	k.call(k.alice, "GET", at, "").mustBeRefused(t, "deleted", 404, "NOT_FOUND")
 }
 
+func TestDriftAndHealthAreCheckedBySchedule(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	for _, kind := range []string{"site.inspect", "checksums.verify"} { // as docs/api.md has it
+		got := k.call(k.alice, "POST", schedulesPath, `{"name": "nightly look", "kind": "`+kind+`", "target": {"filter": {"all": true}}, "cron": "0 3 * * *", "jitter_seconds": 3600}`)
+		if got.status != 201 || got.text(t, "kind") != kind || got.text(t, "account") != "alice" {
+			t.Errorf("%s: %d %s", kind, got.status, got.raw)
+		}
+	}
+}
+
 func TestSchedulesThatMakeNoSenseAreRefusedByField(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)

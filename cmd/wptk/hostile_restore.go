@@ -101,13 +101,6 @@ func (x *attack) load(b burden) {
 	}
 }
 
-// bringsBack restores, and looks at what is there then.
-func (x *attack) bringsBack(backup string, b burden) {
-	op := x.attempt("/restore", fields{"backup_id": backup, "checkpoint": false})
-	x.check(op.Status == tasks.Succeeded, "the restore is %q: %s", op.Status, op.failure())
-	x.holds(b)
-}
-
 // holds looks at a tree that the node has written: all of it is the attacker's, nothing is
 // more than a file, a directory or a link, none has a mode that gives rights away, and no
 // secret of others has got in.

@@ -120,15 +120,21 @@ holds "the second machine boots" boot second
 
 holds "docs/join.md: the first machine" follow first "On the first machine"
 cp "$work/first/root/root/redis.web-2" "$work/second/root/root/redis.password" 2>/dev/null
+cp "$work/first/root/etc/wptk/signing/api.pub" "$work/second/root/root/api.pub" 2>/dev/null
 holds "docs/join.md: the second machine" follow second "On the second machine"
 holds "both nodes are up" sees 'web-2 +up' on first bash -c 'WPTK_KEY=$(cat /root/wptk.key) wptk nodes list'
 holds "docs/join.md: two installs, and the second node leaves" follow first "On the first machine again" \
   'export REDISCLI_AUTH=$(cat /root/redis.default)'
+# denied COMMAND…: Redis does not let the first node do that.
+denied() { sees NOPERM on first bash -c 'REDISCLI_AUTH=$(cat /root/redis.web-1) redis-cli --user node-web-1 "$@"' - "$@"; }
+holds "a node's login reaches no other node" denied hgetall wptk:node:web-2
+holds "and does not administer Redis" denied config get dir
 holds "WordPress is there, as its account's own" is alice:alice on first stat -c %U:%G /home/alice/domains/one.example/public_html/wp-config.php
 holds "WordPress is on the second node" sees public_html/wp-config.php on second find /home/bob/domains -maxdepth 3
 
 holds "the API is its own user" is wptk-api on first sh -c 'ps -o user= -p $(systemctl show wptk-api -p MainPID --value)'
 holds "the API's settings are closed" is '640 root:wptk-api' mode first /etc/wptk/api.yaml
+holds "the signing key is the API's alone" is '640 root:wptk-api' mode first /etc/wptk/api-signing
 holds "the worker's settings are closed" is '640 root:root' mode first /etc/wptk/worker.yaml
 holds "the state can be passed through, not listed" is '711 root:root' mode first /var/lib/wptk
 holds "the API has no capability" is 0000000000000000 capabilities wptk-api
