@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"strconv"
 	"time"
 )
@@ -96,9 +97,13 @@ type simulation struct {
 	side    *simSide
 	scrapes []float64
 	figures simulateFigures
+	telling sync.Mutex
 }
 
+// tell may be called by several goroutines: nodes are filled side by side.
 func (s *simulation) tell(format string, args ...any) {
+	s.telling.Lock()
+	defer s.telling.Unlock()
 	say(s.app.err, "%6.1fs  "+format, append([]any{time.Since(s.began).Seconds()}, args...)...)
 }
 
