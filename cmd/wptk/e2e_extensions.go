@@ -80,7 +80,7 @@ const (
 // checkThemesInstall first gives the site a theme of its own, so that the others can go.
 func checkThemesInstall(x *exam) {
 	x.put("wp-content/themes/"+ownTheme+"/style.css", "/*\nTheme Name: End to end\nVersion: 1.0\n*/\n")
-	x.put("wp-content/themes/"+ownTheme+"/index.php", "<?php wp_head(); ?><h1><?php bloginfo( 'name' ); ?></h1>")
+	x.put("wp-content/themes/"+ownTheme+"/index.php", "<html><head><?php wp_head(); ?></head><body><h1><?php bloginfo( 'name' ); ?></h1></body></html>")
 	x.ask(nil, `switch_theme( $args[0] );`, ownTheme)
 	x.drop("wp-content/themes/" + bundled)
 	x.wordpress([]any{nil, ownTheme}, themes, bundled)
