@@ -204,6 +204,7 @@ func TestSnapshotCostGrowsWithNodesAndNotWithTheirQueues(t *testing.T) {
 	for i := range 300 {
 		testNode(t, s, fmt.Sprintf("web-%d", i))
 	}
+	gathered(t, NewSnapshot(s))
 	w := watchWire(s)
 	gathered(t, NewSnapshot(s))
 	if n := w.trips.Load(); n > 30 {
@@ -219,6 +220,7 @@ func TestSnapshotAsksOfAllLanesAtOnce(t *testing.T) {
 	s := registryStore(t)
 	testNode(t, s, "web-1")
 	testNode(t, s, "web-2")
+	gathered(t, NewSnapshot(s)) // opens the connections, which costs trips of its own
 	w := watchWire(s)
 	gathered(t, NewSnapshot(s))
 	if n := w.trips.Load(); n > 20 {
