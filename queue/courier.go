@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
+	"strconv"
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 	"github.com/wispanel/wptk/tasks"
 )
 
@@ -31,11 +32,15 @@ type Response struct {
 type CourierConfig struct {
 	Sender Sender
 	// Slots are the attempts at a time in this process (64), PerWebhook those to
-	// one webhook (4; one, while it fails).
+	// one webhook (4; one, while it fails). An account gets a quarter of them at most,
+	// all webhooks that fail a half.
 	Slots, PerWebhook int
 	// Backoff is the pause after a number of failed attempts; false gives up.
 	// By default 11 attempts within a day.
 	Backoff func(tries int) (time.Duration, bool)
+	// Hour is how long the hours of Backoff, OffAfter and Forward take (1h). A rehearsal
+	// that has no day to spare makes them shorter.
+	Hour time.Duration
 	// OffAfter is how long a webhook may fail without one success before it is
 	// switched off (5 days).
 	OffAfter time.Duration
@@ -47,8 +52,13 @@ type CourierConfig struct {
 const (
 	attemptTimeout = time.Minute      // of one attempt, Redis included; the sender's own is shorter
 	drainFor       = 30 * time.Second // how long a slot goes on with what else waits for the same webhook
-	crowded        = 2 * time.Second  // until a delivery that found no slot of its webhook free comes back
-	crowdedFailing = 30 * time.Second // likewise, while the webhook fails
+
+	// Deliveries that found no slot free come back all the time, and each costs Redis a few
+	// commands: crowdedEach for each that waits for the webhook keeps that to five a second,
+	// and none from being late for more than it must.
+	crowdedEach  = 200 * time.Millisecond
+	crowdedLeast = 2 * time.Second
+	crowdedMost  = time.Minute
 )
 
 // pauses are between attempts: a receiver that restarts is reached within minutes,
@@ -85,7 +95,21 @@ func (c CourierConfig) withDefaults() CourierConfig {
 	if c.Backoff == nil {
 		c.Backoff = backoff
 	}
+	if c.Hour > 0 {
+		c.shorten()
+	}
 	return c
+}
+
+// shorten makes all that is told in hours as much shorter as the hour is.
+func (c *CourierConfig) shorten() {
+	usual, scale := c.Backoff, float64(c.Hour)/float64(time.Hour)
+	c.Backoff = func(tries int) (time.Duration, bool) {
+		pause, more := usual(tries)
+		return time.Duration(float64(pause) * scale), more
+	}
+	c.OffAfter = time.Duration(float64(c.OffAfter) * scale)
+	c.Forward = max(100*time.Millisecond, time.Duration(float64(c.Forward)*scale))
 }
 
 // Courier brings events to webhooks. Each API process runs one. A delivery is a
@@ -96,19 +120,17 @@ type Courier struct {
 	publisher
 	config CourierConfig
 	ended  *endings
+	slots  *slots
 
 	stop <-chan struct{} // closed when the process is to end
-
-	mu   sync.Mutex
-	busy map[string]int // attempts under way, by webhook
 }
 
 // NewCourier makes a courier; it works while Run does. The watcher tells it of
 // ends; without one it finds them a few seconds later.
 func NewCourier(s *Store, c *Client, w *Watcher, config CourierConfig) *Courier {
+	config = config.withDefaults()
 	co := &Courier{
-		Store: s, publisher: c.publisher, config: config.withDefaults(),
-		busy: make(map[string]int), ended: newEndings(),
+		Store: s, publisher: c.publisher, config: config, ended: newEndings(), slots: newSlots(config.Slots, config.PerWebhook),
 	}
 	if w != nil {
 		w.Heed(co.ended.heed)
@@ -187,23 +209,43 @@ func (c *Courier) process(ctx context.Context, t *asynq.Task) error {
 	if err != nil {
 		return &ledgerError{err}
 	}
-	if !c.enter(w) {
-		// Its other deliveries hold its share of the slots. Whoever holds one goes on
-		// with this one too; coming back is for when that fails.
-		pause := crowded
-		if !w.FailingSince.IsZero() {
-			pause = crowdedFailing
-		}
-		return tasks.Later(pause + rand.N(pause))
+	leave := c.slots.enter(w)
+	if leave == nil {
+		return c.comeBack(ctx, w, p.Delivery)
 	}
-	defer c.leave(w.ID)
+	defer leave()
 	return c.work(ctx, w, p.Delivery)
 }
 
-// work makes the attempt of a delivery and, as long as they arrive, of the others
-// that are due for the same webhook: a backlog leaves as fast as the receiver takes it.
+// comeBack is what asynq is told of a delivery for which no slot is free: when it is due,
+// or in a while if it is due already. Mostly whoever has the slot will have gone on with it
+// by then; coming back is for when that fails.
+func (c *Courier) comeBack(ctx context.Context, w Webhook, id string) error {
+	due, now := c.names.dueAt(w.ID), time.Now()
+	pipe := c.rdb.Pipeline()
+	at, waiting := pipe.ZScore(ctx, due, id), pipe.ZCount(ctx, due, "-inf", strconv.FormatInt(now.UnixMilli(), 10))
+	if _, err := pipe.Exec(ctx); errors.Is(err, redis.Nil) {
+		return nil // it has ended
+	} else if err != nil {
+		return &ledgerError{fmt.Errorf("looking when delivery is due: %w", err)}
+	}
+	if rest := time.UnixMilli(int64(at.Val())).Sub(now); rest > 0 {
+		return tasks.Later(rest)
+	}
+	return tasks.Later(crowded(waiting.Val()))
+}
+
+// crowded is until a delivery comes back that is one of so many that are due.
+func crowded(waiting int64) time.Duration {
+	pause := min(max(time.Duration(min(waiting, 1<<20))*crowdedEach, crowdedLeast), crowdedMost)
+	return pause + rand.N(pause)
+}
+
+// work makes the attempt of a delivery and then of the others that are due for the same
+// webhook: a backlog leaves as fast as the receiver takes it, and as long as it takes
+// nothing, each keeps to its own pauses, whatever the others wait for.
 func (c *Courier) work(ctx context.Context, w Webhook, id string) error {
-	began, answer := time.Now(), error(nil)
+	began, answer, failing := time.Now(), error(nil), !w.FailingSince.IsZero()
 	for next := id; ; next = "" {
 		d, later, err := c.begin(ctx, w, next)
 		if next == id {
@@ -224,18 +266,24 @@ func (c *Courier) work(ctx context.Context, w Webhook, id string) error {
 		}
 		arrived, err := c.attempt(ctx, w, d)
 		if next == id {
-			answer = err
+			answer = err // what becomes of the others, their own tasks come back for
 		}
-		select {
-		case <-c.stop:
+		// From its first failure on a webhook has one slot, which is not this one.
+		if c.rests(ctx, began) || !arrived && !failing {
 			return answer
-		case <-ctx.Done():
-			return answer
-		default:
 		}
-		if !arrived || time.Since(began) > drainFor {
-			return answer // what failed of the others, its own task comes back for
-		}
+	}
+}
+
+// rests reports whether whoever began then has to give the slot back.
+func (c *Courier) rests(ctx context.Context, began time.Time) bool {
+	select {
+	case <-c.stop:
+		return true
+	case <-ctx.Done():
+		return true
+	default:
+		return time.Since(began) > drainFor
 	}
 }
 
@@ -259,29 +307,6 @@ func (c *Courier) begin(ctx context.Context, w Webhook, id string) (d Delivery, 
 		return Delivery{}, nil, &ledgerError{err}
 	}
 	return d, nil, nil
-}
-
-// enter takes one of the slots that a webhook may have.
-func (c *Courier) enter(w Webhook) bool {
-	most := c.config.PerWebhook
-	if !w.FailingSince.IsZero() {
-		most = 1 // a receiver that does not answer holds one slot for its time-out, not many
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.busy[w.ID] >= most {
-		return false
-	}
-	c.busy[w.ID]++
-	return true
-}
-
-func (c *Courier) leave(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.busy[id]--; c.busy[id] == 0 {
-		delete(c.busy, id)
-	}
 }
 
 // attempt sends a delivery that was begun, and reports whether it arrived. The error

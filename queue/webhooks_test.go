@@ -196,16 +196,14 @@ func TestReceiverThatIsDownForLongMissesNothing(t *testing.T) {
 }
 
 // The hour is counted by the pauses that are made with a real clock, which here are shorter.
-func TestReceiverThatIsDownForAnHourGetsTheEventAtTheSeventhAttempt(t *testing.T) {
+// All share the one slot of a webhook that fails.
+func TestReceiverThatIsDownForAnHourGetsEachOfManyEventsAtItsSeventhAttempt(t *testing.T) {
 	t.Parallel()
 	s := registryStore(t)
 	c, r := NewClient(s), &receiver{}
 	r.answer = func(_ Webhook, d Delivery) Response {
-		r.mu.Lock()
-		tried := r.attempts[d.ID]
-		r.mu.Unlock()
 		since := time.Duration(0)
-		for _, pause := range pauses[:tried-1] {
+		for _, pause := range pauses[:d.Tries-1] {
 			since += pause
 		}
 		if since < time.Hour {
@@ -213,17 +211,99 @@ func TestReceiverThatIsDownForAnHourGetsTheEventAtTheSeventhAttempt(t *testing.T
 		}
 		return Response{Status: 200}
 	}
-	w := hook(t, c, "alice", "*")
+	some := []Webhook{hook(t, c, "alice", "*"), hook(t, c, "alice", "*"), hook(t, c, "alice", "*")}
 	courier(t, s, r)
-	ends(t, c, 1)
-	eventually(t, func() bool { got, _ := r.count(); return got == 1 })
-	eventually(t, func() bool { return s.rdb.ZCard(t.Context(), s.names.waiting(w.ID)).Val() == 0 })
+	const n = 40
+	ends(t, c, n)
+	eventually(t, func() bool { got, _ := r.count(); return got == n*len(some) })
+	for _, w := range some {
+		eventually(t, func() bool { return s.rdb.ZCard(t.Context(), s.names.waiting(w.ID)).Val() == 0 })
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, tried := range r.attempts {
 		if tried != 7 { // after 42 minutes the sixth fails
 			t.Errorf("delivery %s was tried %d times", id, tried)
 		}
+	}
+}
+
+func TestReceiversOfOneAccountThatHangHoldUpNoOther(t *testing.T) {
+	t.Parallel()
+	s := registryStore(t)
+	c, release := NewClient(s), make(chan struct{})
+	hang := map[string]bool{}
+	for range 6 {
+		hang[hook(t, c, "mallory", "*").ID] = true
+	}
+	// She asks for tests, as many as are never begun at once.
+	r := &receiver{answer: func(w Webhook, _ Delivery) Response {
+		if hang[w.ID] {
+			<-release
+		}
+		return Response{Status: 200}
+	}}
+	for id := range hang {
+		for range 5 {
+			must[Delivery](t)(c.TestWebhook(t.Context(), id))
+		}
+	}
+	hook(t, c, "alice", "*")
+	courier(t, s, r, func(c *CourierConfig) { c.Slots, c.PerWebhook = 8, 2 })
+	ends(t, c, 20)
+	eventually(t, func() bool { n, _ := r.count(); return n == 20 })
+	close(release)
+}
+
+func TestSlotsAreSharedFairly(t *testing.T) {
+	t.Parallel()
+	s := newSlots(16, 2) // four of an account, eight of webhooks that fail
+	enter := func(w Webhook, want bool) func() {
+		t.Helper()
+		leave := s.enter(w)
+		if (leave != nil) != want {
+			t.Errorf("%+v has a slot: %v", w, leave != nil)
+		}
+		return leave
+	}
+	a, b, d := Webhook{ID: "a", Owner: "alice"}, Webhook{ID: "b", Owner: "alice"}, Webhook{ID: "d", Owner: "alice"}
+	leave := []func(){enter(a, true), enter(a, true), enter(b, true), enter(b, true)}
+	enter(a, false)
+	enter(d, false)
+	leave[0]()
+	leave = append(leave[1:], enter(d, true))
+	for i := range 8 {
+		w := Webhook{ID: fmt.Sprint(i), Owner: fmt.Sprint("account", i), FailingSince: time.Now()}
+		leave = append(leave, enter(w, true))
+		enter(w, false)
+	}
+	enter(Webhook{ID: "f", Owner: "bob", FailingSince: time.Now()}, false)
+	leave = append(leave, enter(Webhook{ID: "g", Owner: "bob"}, true))
+	for _, f := range leave {
+		f()
+	}
+	if len(s.webhooks)+len(s.accounts)+s.failing != 0 {
+		t.Errorf("left over: %v %v %d", s.webhooks, s.accounts, s.failing)
+	}
+}
+
+func TestCrowdAsksRedisSoOftenAsItIsWorth(t *testing.T) {
+	t.Parallel()
+	for waiting, least := range map[int64]time.Duration{0: crowdedLeast, 1: crowdedLeast, 100: 20 * time.Second, maxWaiting: crowdedMost, 1 << 62: crowdedMost} {
+		if got := crowded(waiting); got < least || got >= 2*least {
+			t.Errorf("of %d each comes back after %v", waiting, got)
+		}
+	}
+}
+
+func TestShortHoursShortenEveryPause(t *testing.T) {
+	t.Parallel()
+	c := CourierConfig{Hour: time.Minute}.withDefaults()
+	if pause, more := c.Backoff(6); !more || pause < time.Minute || pause > 2*time.Minute {
+		t.Errorf("an hour takes %v", pause)
+	}
+	if c.OffAfter != 2*time.Hour || c.Forward != 100*time.Millisecond {
+		t.Errorf("%+v", c)
 	}
 }
 
@@ -249,7 +329,7 @@ func TestSlowReceiverHoldsUpNobodyElse(t *testing.T) {
 		}
 		return Response{Status: 200}
 	}
-	courier(t, s, r, func(c *CourierConfig) { c.Slots, c.PerWebhook = 4, 2 })
+	courier(t, s, r, func(c *CourierConfig) { c.Slots, c.PerWebhook = 16, 2 })
 	ends(t, c, 50)
 	eventually(t, func() bool { n, _ := r.count(); return n == 50 })
 	if list := must[[]Delivery](t)(c.Deliveries(t.Context(), fast.ID)); list[0].State != DeliveryArrived {
