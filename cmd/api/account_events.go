@@ -116,7 +116,7 @@ func behind(r *http.Request) (*queue.FeedPos, error) {
 }
 
 func (st *feedStream) run(from *queue.FeedPos) error {
-	ctx, cancel := st.s.untilClosing(st.r.Context(), streamFor)
+	ctx, cancel := st.s.streaming(st.r, st.sse)
 	defer cancel()
 	if err := st.begin(ctx, from); err != nil {
 		return err

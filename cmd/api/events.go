@@ -62,7 +62,7 @@ func (st *stream) run(resumed bool) error {
 		}
 		st.last = st.op.Seq
 	}
-	ctx, cancel := st.s.untilClosing(st.r.Context(), streamFor)
+	ctx, cancel := st.s.streaming(st.r, st.sse)
 	defer cancel()
 	for {
 		if done, err := st.catchUp(); done || err != nil {

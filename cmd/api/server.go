@@ -42,11 +42,13 @@ type server struct {
 	nodes *nodeCache
 	shown *memo // ops whose one-time secret is known to be gone
 	open  *streams
+	guard *guard
 }
 
 // newServer builds the whole HTTP side.
 func newServer(d deps) http.Handler {
 	s := &server{deps: d, nodes: &nodeCache{ledger: d.Ledger}, shown: newMemo(), open: newStreams(d.Metrics)}
+	s.guard = newGuard(d.Closing, s.stands)
 	router := mux.NewRouter().SkipClean(true) // a redirect would be an answer without envelope
 	router.Use(s.gate, oneOfEach, limitBody, s.idempotent)
 	router.NotFoundHandler = s.lost(newProblem("NOT_FOUND", "No such endpoint").hint("GET /openapi.json lists all"))

@@ -19,6 +19,7 @@ const (
 	maxStreams     = 8192             // in one process; each costs some 65 KB: wptk bench streams
 	keyStreams     = 256              // of one key in one process
 	manyStreams    = 500              // from here on the heap is theirs
+	leaveTimeout   = 5 * time.Second  // for the last bytes of a stream
 )
 
 // streams counts the open streams of the process.
@@ -124,6 +125,11 @@ func (s sse) write(text []byte) error {
 // cutOff ends a write that may be under way. It does not block.
 func (s sse) cutOff() {
 	s.rc.SetWriteDeadline(time.Now()) //nolint:errcheck // fails only for a connection that is gone
+}
+
+// takeLeave has a stream that is over end as such, not as a connection that broke.
+func (s sse) takeLeave() {
+	s.rc.SetWriteDeadline(time.Now().Add(leaveTimeout)) //nolint:errcheck // fails only for a connection that is gone
 }
 
 func eventText(event, id string, data any) ([]byte, error) {
