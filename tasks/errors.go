@@ -34,6 +34,7 @@ const (
 	CodeDiskFull           = "disk_full"
 	CodeQuotaExceeded      = "quota_exceeded"
 	CodePermission         = "permission_denied"
+	CodeTooDeep            = "too_deep"
 	CodeWPCLI              = "wp_cli_error"
 	CodeVerifyFailed       = "verify_failed"
 	CodeUnconfirmed        = "unconfirmed"
@@ -135,7 +136,7 @@ func lasting(err error) bool {
 	return isLasting(err) || isRefusal(err) || isUnavailable(err)
 }
 
-var isLasting = isAny(errCancelled, syscall.ENOSPC, syscall.EDQUOT, fs.ErrPermission,
+var isLasting = isAny(errCancelled, syscall.ENOSPC, syscall.EDQUOT, syscall.ENAMETOOLONG, fs.ErrPermission,
 	wp.ErrDatabaseFull, wp.ErrUncheckedSite, wp.ErrNoBackup, wp.ErrNoBackupStore, wp.ErrBackupKey, wp.ErrBackupDamaged)
 
 // isUnavailable reports a package that the source does not have. When the source

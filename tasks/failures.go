@@ -103,6 +103,8 @@ var causes = []cause{
 	// The server may be well and the site's own login wrong: nothing that comes back tells.
 	{isErr(wp.ErrDatabaseConnection), Failure{Code: CodeDatabaseError, Message: "WordPress cannot connect to its database.",
 		Hint: "Compare name, user, password and host in wp-config.php with the database. If they are right, try again in a few minutes."}},
+	{isErr(syscall.ENAMETOOLONG), Failure{Code: CodeTooDeep, Message: "The site has directories that are nested deeper than 500 levels, or a path that is longer than 4,096 bytes.",
+		Hint: "The place is in the worker's log. Nested copies of a directory in itself are the usual reason: move or remove them, then try again."}},
 	{isErr(fs.ErrPermission), Failure{Code: CodePermission, Message: "The account may not write to its own directory.",
 		Hint: "Look at owner and mode of the domain's directory and of the directories below it."}},
 	{isErr(wp.ErrStrangeConfig), Failure{Code: CodeWPCLI, Message: "The account cannot read wp-config.php, or the file does not load wp-settings.php itself.",

@@ -86,8 +86,6 @@ func pack(ctx context.Context, docroot *os.Root, req packRequest, out io.Writer)
 	return p.packAnswer, nil
 }
 
-const packDepth = 200
-
 // wanted: rel is to be packed. A directory above what is wanted is, too.
 func (p *packer) wanted(rel string) bool {
 	if within(p.Skip, rel) && len(p.Skip) > 0 {
@@ -104,6 +102,9 @@ func (p *packer) entry(dir *os.Root, name, rel string, depth int) error {
 	if !p.wanted(rel) {
 		return nil
 	}
+	if len(rel) > maxTreePath || depth > maxTreeDepth {
+		return tooDeep(rel) // a backup without it would not be one
+	}
 	info, err := dir.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // gone since it was listed
@@ -114,7 +115,7 @@ func (p *packer) entry(dir *os.Root, name, rel string, depth int) error {
 	switch {
 	case info.Mode().IsRegular():
 		err = p.file(dir, name, rel)
-	case info.IsDir() && depth < packDepth:
+	case info.IsDir():
 		err = p.directory(dir, name, rel, info, depth)
 	case info.Mode()&fs.ModeSymlink != 0:
 		err = p.link(dir, name, rel, info)

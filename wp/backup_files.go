@@ -114,14 +114,12 @@ func eachEntry(r *tar.Reader, fn func(*tar.Header, io.Reader) error) error {
 	}
 }
 
-const maxEntryName = 4096 // PATH_MAX
-
 // cleanEntry is a header with only what a backup has: name, type, permissions, time, size.
 // It is false for anything that is not file, directory or symbolic link, and for names that
 // the docroot cannot have.
 func cleanEntry(raw *tar.Header) (*tar.Header, bool) {
 	name := path.Clean("/" + raw.Name)[1:]
-	if name == "" || len(name) > maxEntryName || strings.ContainsRune(name, 0) || sparse(raw) {
+	if name == "" || len(name) > maxTreePath || strings.ContainsRune(name, 0) || sparse(raw) {
 		return nil, false
 	}
 	e := &tar.Header{Typeflag: raw.Typeflag, Name: name, Mode: raw.Mode & 0o777, ModTime: raw.ModTime.Truncate(time.Second)}
@@ -131,7 +129,7 @@ func cleanEntry(raw *tar.Header) (*tar.Header, bool) {
 	case tar.TypeDir:
 		e.Name += "/"
 	case tar.TypeSymlink:
-		if raw.Linkname == "" || len(raw.Linkname) > maxEntryName || strings.ContainsRune(raw.Linkname, 0) {
+		if raw.Linkname == "" || len(raw.Linkname) > maxTreePath || strings.ContainsRune(raw.Linkname, 0) {
 			return nil, false
 		}
 		e.Linkname, e.Mode = raw.Linkname, 0o777

@@ -78,10 +78,9 @@ type Compare struct {
 }
 
 const (
-	maxFindings      = 2000
-	maxCompared      = 400_000 // entries
-	maxComparedDepth = 200
-	compareWorkers   = 2
+	maxFindings    = 2000
+	maxCompared    = 400_000 // entries
+	compareWorkers = 2
 )
 
 // Compare hashes files of a site as the tenant. No link is followed: one in place of a file

@@ -123,7 +123,7 @@ func (c *comparer) found(d difference) {
 func (c *comparer) walk(dir *os.Root, rel string, depth int) {
 	names, err := list(dir, -1)
 	c.entries += len(names)
-	if err != nil || c.ctx.Err() != nil || c.entries > maxCompared || depth > maxComparedDepth {
+	if err != nil || c.ctx.Err() != nil || c.entries > maxCompared || depth > maxTreeDepth {
 		c.answer.Complete = false
 		return
 	}

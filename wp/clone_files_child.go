@@ -95,8 +95,8 @@ type treeCopier struct {
 
 // list looks at everything first, so that progress has a whole to be a part of.
 func (t *treeCopier) list(dir *os.Root, rel string, depth int) error {
-	if depth > maxTreeDepth {
-		return fmt.Errorf("%s: directories are nested too deep", cleanLine(rel, 100))
+	if depth > maxTreeDepth || len(rel) > maxTreePath {
+		return tooDeep(rel)
 	}
 	if err := t.ctx.Err(); err != nil {
 		return err

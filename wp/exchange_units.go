@@ -41,8 +41,11 @@ func (x *exchanger) walk(dir *os.Root, rel string, dev uint64, depth int, in *in
 	if err := x.ctx.Err(); err != nil {
 		return err
 	}
-	if len(in.nested)+len(in.mounts) > maxBlocks || depth > usageDepth {
-		return fmt.Errorf("%s: too many directories below each other, or too many installs: %w", cleanLine(rel, 200), fs.ErrInvalid)
+	if depth > maxTreeDepth || len(rel) > maxTreePath {
+		return tooDeep(rel)
+	}
+	if len(in.nested)+len(in.mounts) > maxBlocks {
+		return fmt.Errorf("%s: too many installs: %w", cleanLine(rel, 200), fs.ErrInvalid)
 	}
 	names, err := list(dir, -1)
 	if err != nil {

@@ -24,7 +24,6 @@ type Usage struct {
 const (
 	usageEntries = 1_000_000
 	usageTime    = 8 * time.Second
-	usageDepth   = 100
 )
 
 // Usage counts what the site takes on disk.
@@ -68,7 +67,7 @@ func (u *usageCount) directory(dir *os.Root, rel string, depth int) {
 	for {
 		names, err := f.Readdirnames(1024)
 		for _, name := range names {
-			if u.Files > usageEntries || depth > usageDepth || u.ctx.Err() != nil {
+			if u.Files > usageEntries || depth > maxTreeDepth || u.ctx.Err() != nil {
 				u.Complete = false
 				return
 			}

@@ -232,11 +232,26 @@ func removeAll(root *os.Root, name string) error {
 	return nil
 }
 
+// maxTreeDepth is how many directories may be below each other in a tree that is walked, and
+// maxTreePath how many bytes a path in it may have. All walks have the same bounds, so that what
+// can be backed up can be restored, cloned and removed. PHP reaches nothing beyond maxTreePath,
+// and a walk keeps one file open for each level.
+const (
+	maxTreeDepth = 500
+	maxTreePath  = 4096 // PATH_MAX
+)
+
+// tooDeep is the error of a walk that is beyond these bounds: errors.Is ENAMETOOLONG, also on
+// the other side of proc.Call.
+func tooDeep(rel string) error {
+	return fmt.Errorf("%s: more than %d directories below each other, or more than %d bytes: %w", cleanLine(rel, 100), maxTreeDepth, maxTreePath, syscall.ENAMETOOLONG)
+}
+
 // openUp makes the directories of a tree passable again. Its errors show when the
 // removal is tried again.
 func openUp(root *os.Root, name string, depth int) {
 	info, err := root.Lstat(name)
-	if err != nil || !info.IsDir() || depth > 200 {
+	if err != nil || !info.IsDir() || depth > maxTreeDepth {
 		return
 	}
 	_ = root.Chmod(name, 0o700)

@@ -231,9 +231,6 @@ func (k keeping) settle() error {
 	return nil
 }
 
-// maxTreeDepth is far beyond what any path of Linux can name.
-const maxTreeDepth = 200
-
 // duplicate copies one entry with what is below it. Links are copied as links, and what is
 // neither file, directory nor link is left out: no plugin has any of it.
 func duplicate(ctx context.Context, from *os.Root, name string, to *os.Root, as string, depth int) error {
@@ -254,7 +251,7 @@ func duplicate(ctx context.Context, from *os.Root, name string, to *os.Root, as 
 	case !info.IsDir():
 		return nil
 	case depth > maxTreeDepth:
-		return errors.New("directories are nested too deep")
+		return tooDeep(name)
 	}
 	if err := to.Mkdir(as, info.Mode().Perm()|0o700); err != nil {
 		return err

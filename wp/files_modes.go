@@ -84,7 +84,7 @@ type modeWalk struct {
 }
 
 func (w *modeWalk) directory(dir *os.Root, rel string, depth int) error {
-	if depth > usageDepth {
+	if depth > maxTreeDepth {
 		return nil
 	}
 	names, err := list(dir, -1)

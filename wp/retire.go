@@ -117,7 +117,7 @@ func (b *belongingCount) entry(dir *os.Root, name, rel string, depth int) {
 		return
 	}
 	below, err := dir.OpenRoot(name)
-	if err != nil || depth > usageDepth {
+	if err != nil || depth > maxTreeDepth {
 		b.Complete = false
 		return
 	}

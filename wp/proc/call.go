@@ -71,7 +71,8 @@ type callAnswer struct {
 
 // Call runs a registered function in a child process as the tenant and decodes its result
 // into out (nil: dropped). Errors of the function come back as *RemoteError and match
-// fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, syscall.ENOSPC and syscall.EDQUOT.
+// fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, fs.ErrInvalid, syscall.ENOSPC, EDQUOT and
+// ENAMETOOLONG.
 //
 // The child belongs to the tenant, whose other processes may meddle with it: the answer is
 // the tenant's word, to be checked like any input.
@@ -243,6 +244,8 @@ const (
 	CodePermission = "permission"
 	CodeNoSpace    = "no_space"
 	CodeQuota      = "quota"
+	CodeTooLong    = "too_long"
+	CodeInvalid    = "invalid"
 	CodePanic      = "panic"
 	CodeOther      = "error"
 )
@@ -257,6 +260,8 @@ var remoteCodes = []struct {
 	{CodeNotExist, fs.ErrNotExist},
 	{CodeExist, fs.ErrExist},
 	{CodePermission, fs.ErrPermission},
+	{CodeTooLong, syscall.ENAMETOOLONG},
+	{CodeInvalid, fs.ErrInvalid},
 }
 
 func (e *RemoteError) Error() string { return e.Message }

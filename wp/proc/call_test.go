@@ -91,7 +91,7 @@ func TestErrorsKeepTheirMeaningAcrossACall(t *testing.T) {
 	t.Parallel()
 	for errno, want := range map[syscall.Errno]error{
 		syscall.ENOENT: fs.ErrNotExist, syscall.EEXIST: fs.ErrExist, syscall.EACCES: fs.ErrPermission,
-		syscall.ENOSPC: syscall.ENOSPC, syscall.EDQUOT: syscall.EDQUOT,
+		syscall.ENOSPC: syscall.ENOSPC, syscall.EDQUOT: syscall.EDQUOT, syscall.ENAMETOOLONG: syscall.ENAMETOOLONG,
 	} {
 		err := Call(t.Context(), tenant(), CallOptions{}, "test.echo", echoRequest{Errno: errno}, nil)
 		remote, ok := errors.AsType[*RemoteError](err)
