@@ -17,7 +17,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	kongyaml "github.com/alecthomas/kong-yaml"
+	"gopkg.in/yaml.v3"
 
 	"github.com/wispanel/wptk/tasks/failpoint"
 )
@@ -101,21 +101,21 @@ func Options(name, about string) []kong.Option {
 	}
 }
 
-// fileLoader reads a YAML settings file. Kong asks resolvers after it has applied
-// the environment and would let the file win, so a flag whose variable is set is
-// left alone here.
+// fileLoader reads a YAML settings file: a line for each flag, without its dashes. Kong asks
+// resolvers after it has applied the environment and would let the file win, so a flag
+// whose variable is set is left alone here.
 func fileLoader(r io.Reader) (kong.Resolver, error) {
-	file, err := kongyaml.Loader(r)
-	if err != nil {
-		return nil, err
+	file := map[string]any{}
+	if err := yaml.NewDecoder(r).Decode(&file); err != nil && !errors.Is(err, io.EOF) { // no line at all is fine
+		return nil, fmt.Errorf("reading settings: %w", err)
 	}
-	return kong.ResolverFunc(func(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		for _, name := range flag.Envs {
 			if _, set := os.LookupEnv(name); set {
 				return nil, nil
 			}
 		}
-		return file.Resolve(ctx, parent, flag)
+		return file[flag.Name], nil
 	}), nil
 }
 

@@ -54,3 +54,32 @@ func TestDumpShowsNoSecret(t *testing.T) {
 		t.Errorf("dump = %s", got)
 	}
 }
+
+func TestSettingsFileMayBeEmptyAndHaveListsButMustBeYAML(t *testing.T) {
+	t.Parallel()
+	type listed struct {
+		settings
+		Sites []string `help:"Places."`
+		Slots int      `help:"Number." default:"4"`
+		Drain bool     `help:"Switch."`
+	}
+	parse := func(text string) (got listed, err error) {
+		file := filepath.Join(t.TempDir(), "wptk.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return got, Parse("x", "", &got, []string{"--config", file})
+	}
+	if got, err := parse("# nothing yet\n"); err != nil || got.Slots != 4 {
+		t.Errorf("an empty file: %d slots, %v", got.Slots, err)
+	}
+	got, err := parse("sites: [/home/*/domains/*, /srv/*/*]\nslots: 7\ndrain: true\n")
+	if err != nil || len(got.Sites) != 2 || got.Slots != 7 || !got.Drain {
+		t.Errorf("sites %q, slots %d, drain %v, %v", got.Sites, got.Slots, got.Drain, err)
+	}
+	for _, bad := range []string{"listen: [", "- listen\n", "listen: a\nlisten: b\n"} {
+		if _, err := parse(bad); err == nil {
+			t.Errorf("%q is taken for settings", bad)
+		}
+	}
+}
