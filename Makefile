@@ -112,6 +112,12 @@ packages-reproducible: packages ## Build the packages again, from a clone elsewh
 	"$$dir/clone/deploy/packages/build.sh" "$$dir/packages" && diff $(BIN)/packages/SHA256SUMS "$$dir/packages/SHA256SUMS" && \
 	echo '{"name":"packages.reproducible","cases":6,"held":6,"met":true}'
 
+.PHONY: licences
+licences: build ## Hold every module in the programs to a licence that fits the toolkit's, and gather the texts
+	cd deploy/release && $(GO) build -o ../../$(BIN)/licences ./licences
+	GOROOT=$$($(GO) env GOROOT) GOMODCACHE=$$($(GO) env GOMODCACHE) \
+	$(BIN)/licences --texts $(BIN)/licences.txt $(BIN)/wptk-api $(BIN)/wptk-worker $(BIN)/wptk-shim $(BIN)/wptk
+
 SBOM ?= $(BIN)/wptk.cdx.json
 .PHONY: sbom
 sbom: ## Write what the programs are made of (CycloneDX)

@@ -56,8 +56,12 @@ done
 "$native/wptk" --man | gzip -n9 >"$stage/man/wptk.1.gz"
 for shell in bash zsh fish; do "$native/wptk" completion "$shell" >"$stage/completion/$shell"; done
 
-(cd "$repo/deploy/release" && "$go" build -o "$stage/nfpm" github.com/goreleaser/nfpm/v2/cmd/nfpm)
+(cd "$repo/deploy/release" && "$go" build -o "$stage/nfpm" github.com/goreleaser/nfpm/v2/cmd/nfpm && "$go" build -o "$stage/terms" ./licences)
 cd "$stage"
+# Whoever passes a program on passes on the terms of what is in it.
+cp "$repo/LICENSE" copyright
+GOROOT=$("$go" env GOROOT) GOMODCACHE=$("$go" env GOMODCACHE) ./terms --texts licences bin/* >terms.log || { cat terms.log >&2; exit 1; }
+gzip -n9 licences
 made=()
 for name in wptk wptk-api wptk-worker; do
   cat "$here/common.yaml" "$here/$name.yaml" >"$name.yaml"
