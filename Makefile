@@ -106,6 +106,12 @@ packages-check: packages ## Boot two machines, install the packages, do all of d
 	@command -v systemd-nspawn >/dev/null && command -v rpm >/dev/null || apt-get install -y --no-install-recommends systemd-container rpm iproute2
 	deploy/packages/check.sh $(BIN)/packages
 
+.PHONY: ansible-check
+ansible-check: packages ## Boot two machines, have Ansible make a fleet of them, upgrade it and take a node away (root)
+	@command -v systemd-nspawn >/dev/null && command -v ansible-playbook >/dev/null || \
+	apt-get install -y --no-install-recommends systemd-container iproute2 ansible-core
+	deploy/ansible/check.sh $(BIN)/packages
+
 .PHONY: packages-reproducible
 packages-reproducible: packages ## Build the packages again, from a clone elsewhere, and compare
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && git clone -q . "$$dir/clone" && \
