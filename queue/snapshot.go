@@ -184,8 +184,19 @@ type laneOf struct {
 
 func (l laneOf) queue() string { return lane(l.node, l.class) }
 
-// used finds the lanes that have anything in them, which are few at a time: one command for
-// each lane of the fleet instead of six.
+// keys are those of the parts that are counted; they share their slot.
+func (l laneOf) keys() []string {
+	q := l.queue()
+	return []string{lanePending(q), laneActive(q), laneScheduled(q), laneRetry(q), laneArchived(q)}
+}
+
+// lanesAsked is about how many lanes one command asks about, where it may: enough that a fleet of a
+// thousand nodes takes dozens of commands, and few enough that nobody waits for one of them.
+const lanesAsked = 100
+
+// used finds the lanes that have anything in them, which are few at a time: by groups first, as long
+// as one Redis has all of them (a Cluster takes one slot at a time), then each lane of the groups
+// that are not empty.
 func (r *reading) used(ctx context.Context, ids []string) []laneOf {
 	var all []laneOf
 	for _, id := range ids {
@@ -193,11 +204,35 @@ func (r *reading) used(ctx context.Context, ids []string) []laneOf {
 			all = append(all, laneOf{node: id, class: class})
 		}
 	}
-	found := ask(ctx, r, all, func(p redis.Pipeliner, l laneOf) *redis.IntCmd {
-		q := l.queue() // all keys of a lane share their slot
-		return p.Exists(ctx, lanePending(q), laneActive(q), laneScheduled(q), laneRetry(q), laneArchived(q))
-	})
+	if _, cluster := r.store.rdb.(*redis.ClusterClient); !cluster && len(all) > lanesAsked {
+		all = r.busyGroups(ctx, all)
+	}
+	found := ask(ctx, r, all, func(p redis.Pipeliner, l laneOf) *redis.IntCmd { return p.Exists(ctx, l.keys()...) })
 	return slices.DeleteFunc(all, func(l laneOf) bool { return found[l] == nil || found[l].Val() == 0 })
+}
+
+// busyGroups leaves out the lanes of groups that have nothing in them. A group that could not be
+// asked about is left out too, and counted.
+func (r *reading) busyGroups(ctx context.Context, all []laneOf) []laneOf {
+	groups := slices.Collect(slices.Chunk(all, lanesAsked))
+	numbers := make([]int, len(groups))
+	for i := range groups {
+		numbers[i] = i
+	}
+	found := ask(ctx, r, numbers, func(p redis.Pipeliner, i int) *redis.IntCmd {
+		var keys []string
+		for _, l := range groups[i] {
+			keys = append(keys, l.keys()...)
+		}
+		return p.Exists(ctx, keys...)
+	})
+	var busy []laneOf
+	for i, group := range groups {
+		if found[i] != nil && found[i].Val() > 0 {
+			busy = append(busy, group...)
+		}
+	}
+	return busy
 }
 
 // lanes sums up lanes by class.
@@ -244,6 +279,7 @@ func (r *reading) ledger(ctx context.Context) {
 	n, all := r.store.names, shards()
 	open := ask(ctx, r, all, func(p redis.Pipeliner, shard string) *redis.IntCmd { return p.SCard(ctx, n.open(shard)) })
 	waiting := ask(ctx, r, all, func(p redis.Pipeliner, shard string) *redis.IntCmd { return p.ZCard(ctx, n.outbox(shard)) })
+	all = slices.DeleteFunc(all, func(shard string) bool { return waiting[shard] == nil || waiting[shard].Val() == 0 }) // mostly all
 	oldest := ask(ctx, r, all, func(p redis.Pipeliner, shard string) *redis.ZSliceCmd {
 		return p.ZRangeWithScores(ctx, n.outbox(shard), 0, 0)
 	})
