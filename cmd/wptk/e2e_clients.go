@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"net/http"
+	"strings"
 
 	toolkit "github.com/wispanel/wptk/client"
 	"github.com/wispanel/wptk/wp/proc"
@@ -71,4 +73,24 @@ func checkGenerated(x *exam) {
 		x.check(bytes.Contains(out.Bytes(), []byte(want)), "%q is not in what it watched: %.600s", want, clean(out.String()))
 	}
 	x.check(x.err != nil || !y.has("wp-config.php"), "files of the deleted site are left")
+}
+
+// lifeInTour are the sections of the guide that are the whole life of a site.
+var lifeInTour = []string{"Before you start", "Install WordPress", "Follow it", "Change it", "Delete it"}
+
+// checkGuide does what the guide says with curl, on the site's domain in place of the demo's:
+// it installs a second WordPress below the site, follows that, changes it, and deletes it.
+func checkGuide(x *exam) {
+	steps, err := readTour(lifeInTour...)
+	if x.note(err); x.err != nil {
+		return
+	}
+	const domain = "alpha.localhost" // of the demo, which the guide is written for
+	for i := range steps {
+		steps[i].commands = strings.ReplaceAll(steps[i].commands, domain, x.domain)
+		steps[i].prints = strings.ReplaceAll(steps[i].prints, domain, x.domain)
+	}
+	x.note(tour(x.ctx, x.e2e.stack.apiURL(), x.e2e.key, steps))
+	x.check(x.err != nil || !x.has("blog/wp-config.php"), "files of the deleted site are left")
+	x.answers(http.StatusOK, "/") // the one above it is as it was
 }

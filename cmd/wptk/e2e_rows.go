@@ -96,6 +96,7 @@ var e2eRows = []e2eRow{
 	{name: "examples/php", check: checkPHP, beside: true},
 	{name: "client (Go)", check: checkGoClient, beside: true},
 	{name: "deploy/oapi (generated client)", check: checkGenerated, beside: true},
+	{name: "docs/api.md (curl)", check: checkGuide, beside: true},
 
 	{name: deleteRow, check: checkDelete},
 }
