@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -282,8 +283,9 @@ func (s *Subscription) Close() {
 }
 
 // Replay tells of what the subscription came too late for: events behind from, up to where
-// it begins. Error: ErrFeedGone, also when from is a time that has not come.
-func (s *Subscription) Replay(ctx context.Context, from FeedPos, tell func(*FeedEvent) error) error {
+// it begins, some hundred at a time. Error: ErrFeedGone, also when from is a time that has
+// not come.
+func (s *Subscription) Replay(ctx context.Context, from FeedPos, tell func([]*FeedEvent) error) error {
 	if from.Compare(s.From) >= 0 {
 		if from.ms > s.From.ms+time.Minute.Milliseconds() {
 			return ErrFeedGone
@@ -299,8 +301,8 @@ func (s *Subscription) Replay(ctx context.Context, from FeedPos, tell func(*Feed
 		if looked += p.looked; looked > replayMost {
 			return ErrFeedGone
 		}
-		for _, e := range p.events {
-			if err := tell(e); err != nil {
+		for some := range slices.Chunk(p.events, feedBatch) {
+			if err := tell(some); err != nil {
 				return err
 			}
 		}

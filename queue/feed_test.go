@@ -54,9 +54,11 @@ func (r *reader) connect(ctx context.Context, n int) error {
 		r.last = s.From
 	}
 	until := len(r.seen) + n
-	see := func(e *FeedEvent) error {
-		if e.Pos.Compare(r.last) > 0 && len(r.seen) < until {
-			r.last, r.seen = e.Pos, append(r.seen, e)
+	see := func(events []*FeedEvent) error {
+		for _, e := range events {
+			if e.Pos.Compare(r.last) > 0 && len(r.seen) < until {
+				r.last, r.seen = e.Pos, append(r.seen, e)
+			}
 		}
 		return nil
 	}
@@ -73,10 +75,8 @@ func (r *reader) connect(ctx context.Context, n int) error {
 		if err != nil {
 			return err
 		}
-		for _, e := range events {
-			if err := see(e); err != nil {
-				return err
-			}
+		if err := see(events); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -190,7 +190,7 @@ func TestReplayOfWhatIsNotKeptIsRefused(t *testing.T) {
 	eventually(t, func() bool { _, _, err := early.Take(); return errors.Is(err, ErrCutOff) })
 	late := must[*Subscription](t)(f.Subscribe(t.Context(), Audience{}, nil))
 	defer late.Close()
-	none := func(*FeedEvent) error { return nil }
+	none := func([]*FeedEvent) error { return nil }
 	wantErr(t, late.Replay(t.Context(), early.From, none), ErrFeedGone)
 	wantErr(t, late.Replay(t.Context(), endOf(late.From.ms+1e6), none), ErrFeedGone)
 	ok(t, late.Replay(t.Context(), late.From, none))
@@ -213,7 +213,7 @@ func TestResumedReadersThatStopReadingKeepNobodyFromResuming(t *testing.T) {
 	for range replaysAtOnce + 1 {
 		var once sync.Once
 		wg.Go(func() {
-			err := late.Replay(t.Context(), early.From, func(*FeedEvent) error {
+			err := late.Replay(t.Context(), early.From, func([]*FeedEvent) error {
 				once.Do(func() { stopped <- struct{}{}; <-release })
 				return nil
 			})
@@ -224,7 +224,7 @@ func TestResumedReadersThatStopReadingKeepNobodyFromResuming(t *testing.T) {
 		<-stopped // for more of them than may read Redis at a time
 	}
 	told := 0
-	ok(t, late.Replay(t.Context(), early.From, func(*FeedEvent) error { told++; return nil }))
+	ok(t, late.Replay(t.Context(), early.From, func(events []*FeedEvent) error { told += len(events); return nil }))
 	if told == 0 {
 		t.Error("who resumes beside them is told of nothing")
 	}

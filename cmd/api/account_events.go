@@ -156,7 +156,7 @@ func (st *feedStream) begin(ctx context.Context, from *queue.FeedPos) error {
 	if err := st.write(stillHere); err != nil { // the answer has begun, even if nothing happens
 		return err
 	}
-	err := st.sub.Replay(ctx, *from, func(e *queue.FeedEvent) error { return st.tell([]*queue.FeedEvent{e}) })
+	err := st.sub.Replay(ctx, *from, st.tell)
 	if !errors.Is(err, queue.ErrFeedGone) {
 		return err
 	}

@@ -38,6 +38,7 @@ type streamsFigures struct {
 	Resumed       int         `json:"resumed"`            // streams that were broken off, most in the middle of an event
 	Slow          int         `json:"slow"`               // readers that stopped reading
 	CutOff        int         `json:"cut_off"`            // of them; they came back and missed nothing
+	CaughtUp      float64     `json:"caught_up_s"`        // until all of them had what they had missed
 	Subscriptions int         `json:"subscriptions"`      // to Redis: of the API, the node, and of asynq in both
 	Idle          int         `json:"subscriptions_idle"` // before there was any stream
 	Connections   int         `json:"connections"`        // to Redis, of all: the API, the node and this process
@@ -125,7 +126,7 @@ func (cmd *benchStreamsCmd) ours(ctx context.Context, log *slog.Logger, redis *d
 		return err
 	}
 	f.Lost, f.Twice, f.Resumed = f.Lost+s.missed(ctx, readers), f.Twice+twice(readers), f.Resumed+resumed(readers)
-	return nil
+	return firstError(readers) // one that was turned away for good has not lost what it misses
 }
 
 // probing is a look at a process.
@@ -184,8 +185,13 @@ func (cmd *benchStreamsCmd) slow(ctx context.Context, s *streamStage, f *streams
 	}
 	f.KernelKB, f.PeakMB, f.Descriptors = figure((after-before)/1024/float64(max(cmd.Slow, 1))), figure(peak.peak/1e6), peak.files
 	close(wake)
+	woken := time.Now()
 	f.Lost += s.missed(ctx, readers)
+	f.CaughtUp = figure(time.Since(woken).Seconds())
 	f.Twice += twice(readers)
+	if err := firstError(readers); err != nil {
+		return err
+	}
 	for _, r := range readers {
 		if r.resumes() > 0 {
 			f.CutOff++

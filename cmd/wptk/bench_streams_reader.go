@@ -51,7 +51,7 @@ func (r *streamReader) run(ctx context.Context, opened func()) {
 			return
 		}
 		var refused *streamRefused
-		if errors.As(err, &refused) && refused.status != http.StatusTooManyRequests {
+		if errors.As(err, &refused) && refused.status != http.StatusTooManyRequests && refused.status != http.StatusServiceUnavailable {
 			r.fail(err)
 			return
 		}
