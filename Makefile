@@ -118,11 +118,12 @@ packages-reproducible: packages ## Build the packages again, from a clone elsewh
 	"$$dir/clone/deploy/packages/build.sh" "$$dir/packages" && diff $(BIN)/packages/SHA256SUMS "$$dir/packages/SHA256SUMS" && \
 	echo '{"name":"packages.reproducible","cases":6,"held":6,"met":true}'
 
+LICENCES ?= $(BIN)/licences.txt
 .PHONY: licences
 licences: build ## Hold every module in the programs to a licence that fits the toolkit's, and gather the texts
 	cd deploy/release && $(GO) build -o ../../$(BIN)/licences ./licences
 	GOROOT=$$($(GO) env GOROOT) GOMODCACHE=$$($(GO) env GOMODCACHE) \
-	$(BIN)/licences --texts $(BIN)/licences.txt $(BIN)/wptk-api $(BIN)/wptk-worker $(BIN)/wptk-shim $(BIN)/wptk
+	$(BIN)/licences --texts $(LICENCES) $(BIN)/wptk-api $(BIN)/wptk-worker $(BIN)/wptk-shim $(BIN)/wptk
 
 SBOM ?= $(BIN)/wptk.cdx.json
 .PHONY: sbom
@@ -130,6 +131,15 @@ sbom: ## Write what the programs are made of (CycloneDX)
 	@mkdir -p $(BIN)
 	cd deploy/release && $(GO) build -o ../../$(BIN)/cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 	$(BIN)/cyclonedx-gomod mod -json -licenses -noserial -output $(SBOM) .
+
+.PHONY: release-check
+release-check: $(BIN)/goreleaser ## Make a whole release in dist/ without publishing it, and look at its parts
+	$(BIN)/goreleaser check
+	$(BIN)/goreleaser release --snapshot --clean --skip=publish
+	deploy/goreleaser/check.sh dist
+
+$(BIN)/goreleaser: deploy/goreleaser/go.mod
+	cd deploy/goreleaser && $(GO) build -o ../../$(BIN)/goreleaser github.com/goreleaser/goreleaser/v2
 
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities (asks vuln.go.dev; status 3 when there are some, 1 when it cannot be reached)
