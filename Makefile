@@ -112,6 +112,13 @@ ansible-check: packages ## Boot two machines, have Ansible make a fleet of them,
 	apt-get install -y --no-install-recommends systemd-container iproute2 ansible-core
 	deploy/ansible/check.sh $(BIN)/packages
 
+.PHONY: images-check
+images-check: ## Build the images of docker-compose.yml on Debian's packages, without a daemon, and install WordPress through them (root)
+	@./deploy/setup.sh
+	@command -v buildah >/dev/null && command -v podman >/dev/null && command -v runc >/dev/null || \
+	apt-get install -y --no-install-recommends buildah podman runc debootstrap iproute2 python3-yaml
+	deploy/images/check.sh
+
 .PHONY: packages-reproducible
 packages-reproducible: packages ## Build the packages again, from a clone elsewhere, and compare
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && git clone -q . "$$dir/clone" && \

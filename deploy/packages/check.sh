@@ -35,6 +35,14 @@ for kind in wptk wptk-api wptk-worker; do
   holds "$kind.rpm has what $kind.deb has" bash -c '
     diff <(rpm -qpl "$1"/"$2"_*.rpm | grep -v zsh) <(dpkg-deb -c "$1"/"$2"_*.deb | sed -n "s/^-.* \.//p" | grep -v zsh | sort)' - "$packages" "$kind"
 done
+# There is no machine here that boots from rpms: what is in them is seen, their scripts are not run.
+rpms() {
+  mkdir -p "$work/rpms" && rpm --root "$work/rpms" --initdb && rpm --root "$work/rpms" --nodeps --nosignature --noscripts -i "$packages"/*.rpm &&
+    rpm --root "$work/rpms" -V --nodeps --noscripts wptk wptk-api wptk-worker && [ "$(rpm --root "$work/rpms" -qc wptk-api wptk-worker | wc -l)" = 3 ] &&
+    [ "$(cd "$work/rpms" && stat -c '%n %a %U' etc/wptk/* | tr '\n' ,)" = 'etc/wptk/api.yaml 640 root,etc/wptk/mysql.dsn 640 root,etc/wptk/worker.yaml 640 root,' ] &&
+    for name in wptk wptk-api wptk-worker; do "$work/rpms/usr/bin/$name" --version || return; done
+}
+holds "the rpms install, and are there as they say of themselves" rpms
 holds "a wire between two machines" network
 holds "the first machine boots" boot first
 holds "the second machine boots" boot second
