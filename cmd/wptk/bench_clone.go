@@ -132,27 +132,14 @@ func ourClone(x *exam, steps map[string][]cost) (took cost) {
 	}
 	path := "bench-copy"
 	y := &exam{e2eSite: &e2eSite{demoSite: x.demoSite, e2e: x.e2e, version: x.version}, ctx: x.ctx}
+	var answer accepted
 	whole, err := startMeter()
 	x.note(err)
-	step, last := "queued", whole
-	var answer accepted
 	if _, err := x.e2e.stack.client.post(x.ctx, "/wordpress/clone", fields{"source_id": x.id, "target_domain": x.domain, "target_path": path}, &answer); err != nil {
 		x.fail("POST /clone: %w", err)
 		return took
 	}
-	op, err := x.e2e.stack.client.follow(x.ctx, answer.OperationID, func(op operation, _ []byte) error {
-		if op.Step == step && !op.Done {
-			return nil
-		}
-		c, err := last.read()
-		steps[step] = append(steps[step], c)
-		step = op.Step
-		if err == nil {
-			last, err = startMeter()
-		}
-		return err
-	})
-	x.note(err)
+	op := x.metered(answer.OperationID, whole, steps)
 	took, err = whole.read()
 	x.note(err)
 	if x.err == nil && op.Status != tasks.Succeeded {

@@ -55,6 +55,29 @@ func (m meter) read() (cost, error) {
 	return cost{clock, cpu - m.cpu}, err
 }
 
+// metered follows an op to its end and adds what each of its steps has taken, as a client
+// sees them; the first one, queued, counts from began.
+func (x *exam) metered(id string, began meter, steps map[string][]cost) (op operation) {
+	if x.err != nil {
+		return op
+	}
+	step, last := "queued", began
+	op, err := x.e2e.stack.client.follow(x.ctx, id, func(op operation, _ []byte) error {
+		if op.Step == step && !op.Done {
+			return nil
+		}
+		c, err := last.read()
+		steps[step] = append(steps[step], c)
+		step = op.Step
+		if err == nil {
+			last, err = startMeter()
+		}
+		return err
+	})
+	x.note(err)
+	return op
+}
+
 // userHZ is the unit of processor time in /proc, the same on every Linux that Go runs on.
 const userHZ = 100
 
