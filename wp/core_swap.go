@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/wispanel/wptk/wp/proc"
 )
@@ -107,7 +108,23 @@ type swapRequest struct {
 	Names  []string `json:"names,omitempty"`
 	Gone   []string `json:"gone,omitempty"`
 	Sure   bool     `json:"sure,omitempty"`
+	Calm   Calm     `json:"calm"`
 }
+
+// Calm is how long a site is closed at least before files change places in it that belong
+// together, and how long it stays closed afterwards. The sign of maintenance keeps out those
+// who come while it is there. Those who came before it go on, and where they load a file of
+// another version than the rest, PHP ends with an error that WordPress does not show, since
+// it is being updated (WP_Fatal_Error_Handler::handle): an empty page with status 500. And
+// whoever comes after it may be given old files by PHP's opcode cache, beside new ones.
+type Calm struct {
+	Before time.Duration `json:"before,omitempty"`
+	After  time.Duration `json:"after,omitempty"`
+}
+
+// RequestTime is what nearly every request is done within. One that takes longer may still
+// see files of two versions.
+const RequestTime = time.Second
 
 func (f Files) swapCall(ctx context.Context, site Site, name string, req swapRequest, out any) error {
 	if err := site.check(); err != nil {
@@ -120,6 +137,6 @@ func (f Files) swapCall(ctx context.Context, site Site, name string, req swapReq
 	if err != nil {
 		return fmt.Errorf("%s: finding docroot: %w", name, err)
 	}
-	req.Home, req.Target = site.Home, docroot
+	req.Home, req.Target, req.Calm = site.Home, docroot, f.Calm
 	return proc.Call(ctx, site.User, f.options(ctx, nil), name, req, out)
 }

@@ -53,8 +53,8 @@ func childStageCore(ctx context.Context, c child) (any, error) {
 }
 
 func registerSwap(name string, fn func(*swapper) (any, error)) {
-	proc.Register(name, func(_ context.Context, in json.RawMessage, _ io.Writer) (any, error) {
-		s := &swapper{}
+	proc.Register(name, func(ctx context.Context, in json.RawMessage, _ io.Writer) (any, error) {
+		s := &swapper{pause: pauses(ctx)}
 		if err := json.Unmarshal(in, &s.swapRequest); err != nil {
 			return nil, fmt.Errorf("reading request: %w", err)
 		}
@@ -71,7 +71,8 @@ func registerSwap(name string, fn func(*swapper) (any, error)) {
 // swapper exchanges entries between the docroot and a stage, both below root.
 type swapper struct {
 	swapRequest
-	root *os.Root
+	root  *os.Root
+	pause func(time.Duration)
 }
 
 // swapRecord is in the stage while old files are, or may be, in it. It is written before the
@@ -154,22 +155,55 @@ func (s *swapper) swap() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return nil, s.closed(func() error {
+		for _, e := range record.Entries {
+			if err := s.exchange(e); err != nil {
+				return fmt.Errorf("exchanging %s: %w", e.Name, err)
+			}
+		}
+		for _, name := range record.Gone {
+			err := s.root.Rename(s.here(name), s.staged(swapGone+name))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("taking %s away: %w", name, err)
+			}
+		}
+		return s.sync()
+	})
+}
+
+// closed does what shows, for a moment, files of two states beside each other.
+func (s *swapper) closed(do func() error) error {
 	open, err := s.close()
 	if err != nil {
-		return nil, fmt.Errorf("closing the site: %w", err)
+		return fmt.Errorf("closing the site: %w", err)
 	}
-	for _, e := range record.Entries {
-		if err := s.exchange(e); err != nil {
-			return nil, errors.Join(fmt.Errorf("exchanging %s: %w", e.Name, err), open())
+	// Of a sign that has been there for long, as a safe update has it, nobody is inside.
+	if info, err := s.root.Lstat(s.here(closedSign)); err == nil {
+		s.wait(s.Calm.Before-time.Since(info.ModTime()), s.Calm.Before)
+	}
+	err = do()
+	if err == nil && s.ours() { // one of somebody else stays for longer anyway
+		s.wait(s.Calm.After, s.Calm.After)
+	}
+	return errors.Join(err, open())
+}
+
+func pauses(ctx context.Context) func(time.Duration) {
+	return func(d time.Duration) {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
 		}
 	}
-	for _, name := range record.Gone {
-		err := s.root.Rename(s.here(name), s.staged(swapGone+name))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, errors.Join(fmt.Errorf("taking %s away: %w", name, err), open())
-		}
+}
+
+// wait pauses for d, but not longer than most, whatever a clock or a tenant's file says.
+func (s *swapper) wait(d, most time.Duration) {
+	if d > 0 {
+		s.pause(min(d, most))
 	}
-	return nil, errors.Join(open(), s.sync())
 }
 
 // begin gives the record of an earlier call, or writes one.
@@ -287,22 +321,21 @@ func (s *swapper) swapBack() (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading what was exchanged: %w", err)
 	}
-	open, err := s.close()
+	err = s.closed(func() error {
+		for _, e := range record.Entries {
+			if err := s.restore(e); err != nil {
+				return fmt.Errorf("putting %s back: %w", e.Name, err)
+			}
+		}
+		for _, name := range record.Gone {
+			err := s.root.Rename(s.staged(swapGone+name), s.here(name))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("putting %s back: %w", name, err)
+			}
+		}
+		return s.sync()
+	})
 	if err != nil {
-		return nil, fmt.Errorf("closing the site: %w", err)
-	}
-	for _, e := range record.Entries {
-		if err := s.restore(e); err != nil {
-			return nil, errors.Join(fmt.Errorf("putting %s back: %w", e.Name, err), open())
-		}
-	}
-	for _, name := range record.Gone {
-		err := s.root.Rename(s.staged(swapGone+name), s.here(name))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, errors.Join(fmt.Errorf("putting %s back: %w", name, err), open())
-		}
-	}
-	if err := errors.Join(open(), s.sync()); err != nil {
 		return nil, err
 	}
 	return nil, s.root.Remove(s.staged(swapFile)) // last: until here the stage is precious
@@ -353,12 +386,17 @@ func (s *swapper) close() (open func() error, err error) {
 		err = nil
 	}
 	return func() error {
-		data, err := readCapped(s.root, sign, 1<<10)
-		if err != nil || !strings.HasSuffix(string(data), "; // "+s.Stage+"\n") {
-			return nil // somebody else's
+		if !s.ours() {
+			return nil
 		}
 		return s.root.Remove(sign)
 	}, err
+}
+
+// ours reports the sign of this exchange, not one of somebody else.
+func (s *swapper) ours() bool {
+	data, err := readCapped(s.root, s.here(closedSign), 1<<10)
+	return err == nil && strings.HasSuffix(string(data), "; // "+s.Stage+"\n")
 }
 
 func (s *swapper) sync() error {

@@ -145,6 +145,7 @@ type exchangeRequest struct {
 	Stage  string   `json:"stage"`
 	Paths  []string `json:"paths,omitempty"`
 	Sure   bool     `json:"sure,omitempty"`
+	Calm   Calm     `json:"calm"`
 }
 
 func (f Files) exchangeCall(ctx context.Context, site Site, name string, req exchangeRequest, out any) error {
@@ -158,7 +159,7 @@ func (f Files) exchangeCall(ctx context.Context, site Site, name string, req exc
 	if err != nil {
 		return fmt.Errorf("%s: finding docroot: %w", name, err)
 	}
-	req.Home, req.Target = site.Home, docroot
+	req.Home, req.Target, req.Calm = site.Home, docroot, f.Calm
 	return proc.Call(ctx, site.User, f.options(ctx, nil), name, req, out)
 }
 

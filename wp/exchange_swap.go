@@ -328,12 +328,8 @@ func (x *exchanger) closed(needed bool, do func() error) error {
 	if !needed {
 		return errors.Join(do(), x.flush())
 	}
-	s := &swapper{root: x.root, swapRequest: swapRequest{Target: x.Target, Stage: x.Stage}}
-	open, err := s.close()
-	if err != nil {
-		return fmt.Errorf("closing the site: %w", err)
-	}
-	return errors.Join(do(), open(), x.flush())
+	s := &swapper{root: x.root, pause: pauses(x.ctx), swapRequest: swapRequest{Target: x.Target, Stage: x.Stage, Calm: x.Calm}}
+	return errors.Join(s.closed(do), x.flush())
 }
 
 // flush puts on the disk what was renamed, wherever below the docroot it was.

@@ -21,6 +21,8 @@ import (
 type Files struct {
 	// Timeout bounds one call; 0 is ten minutes.
 	Timeout time.Duration
+	// Calm is kept around exchanges that a request could see half of.
+	Calm Calm
 }
 
 // DirState is what stands where WordPress should go.

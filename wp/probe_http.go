@@ -209,6 +209,14 @@ func fatalIn(text string) string {
 // default of 2 seconds between two looks at a file.
 const settleTime = 2500 * time.Millisecond
 
+// Calm is what exchanges of files have to keep on a node with this web server.
+func (w Web) Calm() Calm {
+	if w.Probe == "" {
+		return Calm{Before: RequestTime}
+	}
+	return Calm{Before: RequestTime, After: settleTime}
+}
+
 // Settle waits until PHP behind the web server must have noticed files that were changed at
 // that time. It does not wait when nobody asks the web server.
 func (w Web) Settle(ctx context.Context, changed time.Time) error {

@@ -139,7 +139,7 @@ func (x *exam) visited(n int, seen map[string]int64) (leave func()) {
 		all.Go(func() {
 			for err == nil && ctx.Err() == nil {
 				answer := "none"
-				if res, page, err := v.visit(ctx, "/", nil); err == nil {
+				if res, page, err := v.visit(ctx, "/", nil); err == nil { //nolint:bodyclose // visit has read and closed it
 					answer = strconv.Itoa(res.StatusCode)
 					if page == "" {
 						answer += " empty"
