@@ -44,6 +44,8 @@ type Metrics struct {
 	reconciling   prometheus.Histogram
 	restored      *prometheus.CounterVec
 	refused       *prometheus.CounterVec
+	clockOff      *prometheus.GaugeVec
+	clockHeld     prometheus.Counter
 
 	rollouts  *prometheus.CounterVec
 	schedules *prometheus.CounterVec
@@ -87,6 +89,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		reconciling:   histogram("reconcile_duration_seconds", "Time of one look of the leading API process at the whole fleet.", httpBuckets),
 		restored:      counters("ops_restored_total", "Operations that Redis had lost and that a node had begun: restored from its journal, or left to the operator.", "result"),
 		refused:       counters("records_refused_total", "Records of Redis that were not acted on, since nobody trusted has signed them or they are used again.", "record", "reason"),
+		clockHeld:     counter("ops_held_for_clocks_total", "Operations that wait since the clock of their node disagrees with that of the API that signed them, or with Redis's."),
+		// Without a label, but absent until it is known.
+		clockOff: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "clock_offset_seconds", Help: "How far the clock of this machine is ahead of Redis's."}, nil),
 
 		rollouts:  counters("rollouts_total", "Rollouts that reached a final state.", "kind", "result"),
 		schedules: counters("schedules_total", "Times at which a schedule was due, by what came of it.", "result"),
@@ -95,7 +100,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	reg.MustRegister(
 		m.ops, m.failures, m.opSeconds, m.queueSeconds, m.stepSeconds, m.cliRuns, m.cliSeconds, m.cliKills, m.journal,
 		m.requests, m.requestSeconds, m.limitHits, m.repeats, m.streams,
-		m.redeliveries, m.duplicates, m.sweepRequeued, m.redisErrors, m.reconciling, m.restored, m.refused,
+		m.redeliveries, m.duplicates, m.sweepRequeued, m.redisErrors, m.reconciling, m.restored, m.refused, m.clockOff, m.clockHeld,
 		m.rollouts, m.schedules, m.webhooks,
 	)
 	m.shownFromStart()
@@ -274,7 +279,7 @@ func (m *Metrics) LimitHit() {
 
 // redeliveryReasons are why an op is begun again. They show as 0 from the start,
 // as an increase from nothing is invisible to rate().
-var redeliveryReasons = []string{"crash", "drain", "busy", "retry", "unknown"}
+var redeliveryReasons = []string{"crash", "drain", "busy", "retry", "unknown", "clock"}
 
 // Redelivered counts an op that was begun again, by one of redeliveryReasons.
 func (m *Metrics) Redelivered(reason string) {
@@ -342,6 +347,20 @@ const (
 func (m *Metrics) Refused(record, reason string) {
 	if m != nil {
 		m.refused.WithLabelValues(record, reason).Inc()
+	}
+}
+
+// Clock shows how far this machine's clock is ahead of Redis's.
+func (m *Metrics) Clock(ahead time.Duration) {
+	if m != nil {
+		m.clockOff.WithLabelValues().Set(ahead.Seconds())
+	}
+}
+
+// HeldForClocks counts an op that waits until clocks agree.
+func (m *Metrics) HeldForClocks() {
+	if m != nil {
+		m.clockHeld.Inc()
 	}
 }
 

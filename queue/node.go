@@ -44,7 +44,8 @@ type Node struct {
 	running  atomic.Int64 // ops being run right now
 	draining atomic.Bool
 	turned   atomic.Pointer[time.Time] // when Run last came round
-	scanned  atomic.Int64              // when the last whole scan began, Unix ms by our clock; 0 = never
+	scanned  atomic.Pointer[time.Time] // when the last whole scan began; nil = never
+	now      func() time.Time          // of this machine; another one in tests
 
 	counts statusCounts
 
@@ -56,7 +57,7 @@ type Node struct {
 // NewNode makes the node's side of a store.
 func NewNode(s *Store, config NodeConfig) *Node {
 	return &Node{
-		Store: s, publisher: newPublisher(s), config: config,
+		Store: s, publisher: newPublisher(s), config: config, now: time.Now,
 		domains: inventory{index: s.names.nodeDomains(config.ID)},
 		sites:   inventory{index: s.names.nodeSites(config.ID)},
 		rescan:  make(chan struct{}, 1),
@@ -130,18 +131,19 @@ func (n *Node) beat(ctx context.Context, registered *bool) error {
 		return fmt.Errorf("encoding node: %w", err)
 	}
 	sinceScan := int64(-1)
-	if at := n.scanned.Load(); at > 0 {
-		sinceScan = max(0, time.Now().UnixMilli()-at)
+	if at := n.scanned.Load(); at != nil {
+		sinceScan = max(0, time.Since(*at).Milliseconds())
 	}
 	answer, err := beatScript.Run(ctx, n.rdb, []string{n.names.node(n.config.ID)},
 		info, n.running.Load(), sinceScan).Int64Slice()
 	if err != nil {
 		return fmt.Errorf("writing heartbeat: %w", err)
 	}
-	if len(answer) != 2 {
+	if len(answer) != 3 {
 		return fmt.Errorf("writing heartbeat: %d values in answer", len(answer))
 	}
 	n.draining.Store(answer[1] == 1)
+	n.metrics.Clock(n.now().Sub(time.UnixMilli(answer[2])))
 	if answer[0] == 1 { // what we published before is gone as well, if there was anything
 		*registered = false
 		n.domains.forget()

@@ -118,10 +118,18 @@ func (s *server) recall(ctx context.Context, id string) (tasks.Op, error) {
 		n.metrics.DuplicatePrevented()
 		return tasks.Op{}, s.settled(id)
 	}
-	if err := s.admit(op); err != nil {
+	var ledger *ledgerError
+	switch err := s.admit(ctx, op); {
+	case err == nil:
+		return op, nil
+	case errors.As(err, &ledger):
+		return tasks.Op{}, err
+	case errors.Is(err, errClocks):
+		s.holdForClocks(ctx, op)
+		return tasks.Op{}, err
+	default:
 		return tasks.Op{}, s.turnAway(ctx, op, err)
 	}
-	return op, nil
 }
 
 // begin asks the ledger. A zero op means that there is nothing to do.

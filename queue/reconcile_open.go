@@ -18,6 +18,10 @@ const openBatch = 500
 // task that will run. It may have none, after Redis lost data or an entry of
 // asynq's was deleted, or an archived one, about which asynq tells nobody.
 func (r *Reconciler) sweepOpen(ctx context.Context, shards []string, older time.Duration) error {
+	now, err := r.rdb.Time(ctx).Result() // ops are dated by Redis's clock
+	if err != nil {
+		return fmt.Errorf("reading redis clock: %w", err)
+	}
 	var errs []error
 	for _, shard := range shards {
 		ids, err := r.rdb.SMembers(ctx, r.names.open(shard)).Result()
@@ -27,13 +31,13 @@ func (r *Reconciler) sweepOpen(ctx context.Context, shards []string, older time.
 		for len(ids) > 0 {
 			batch := ids[:min(openBatch, len(ids))]
 			ids = ids[len(batch):]
-			errs = append(errs, r.compare(ctx, batch, older))
+			errs = append(errs, r.compare(ctx, batch, now.Add(-older)))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (r *Reconciler) compare(ctx context.Context, ids []string, older time.Duration) error {
+func (r *Reconciler) compare(ctx context.Context, ids []string, until time.Time) error {
 	answers, err := r.readEach(ctx, ids)
 	if err != nil {
 		return err
@@ -47,7 +51,7 @@ func (r *Reconciler) compare(ctx context.Context, ids []string, older time.Durat
 			errs = append(errs, r.forget(ctx, id))
 		case err != nil:
 			errs = append(errs, fmt.Errorf("op %s: %w", id, err))
-		case time.Since(op.UpdatedAt) >= older: // a younger one is on its way
+		case !op.UpdatedAt.After(until): // a younger one is on its way
 			ops = append(ops, op)
 		}
 	}

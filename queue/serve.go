@@ -43,6 +43,9 @@ type Handler struct {
 	// Ended reports whether an op has ended on this node already (its Settled was called), for at
 	// least SignatureLife: such an op is not run again, whatever the ledger says. Nil: none has.
 	Ended func(opID string) bool
+	// Begun reports whether an op has begun on this node and not ended: the node has a journal of
+	// it. Such an op goes on even when its signature is too old, or from the future. Nil: none has.
+	Begun func(opID string) bool
 	// Knows reports whether Run can run a kind. Ops of other kinds stay queued
 	// until a newer worker comes. Nil knows all.
 	Knows func(kind string) bool

@@ -95,7 +95,7 @@ func (n *Node) PublishSites(ctx context.Context, began time.Time, sites []Site) 
 	if err := n.publishCounts(ctx); err != nil {
 		return err
 	}
-	n.scanned.Store(began.UnixMilli())
+	n.scanned.Store(&began)
 	return nil
 }
 

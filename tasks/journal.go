@@ -87,6 +87,16 @@ func (j *FileJournal) Load(opID string) (Record, error) {
 	return rec, err
 }
 
+// Has reports whether an op has begun here and its end is not safe in the ledger.
+func (j *FileJournal) Has(opID string) bool {
+	name, err := fileOf(opID)
+	if err != nil {
+		return false
+	}
+	info, err := j.root.Lstat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
 func parseEntries(opID string, whole []byte) ([]Entry, error) {
 	var entries []Entry
 	n := 0

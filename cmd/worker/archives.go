@@ -18,6 +18,8 @@ import (
 type archives struct {
 	dir string
 	log *slog.Logger
+
+	clock rightClock
 }
 
 const (
@@ -32,7 +34,11 @@ func (a *archives) run(ctx context.Context) error {
 	tick := time.NewTicker(archiveSweep)
 	defer tick.Stop()
 	for {
-		if err := a.sweep(time.Now()); err != nil {
+		now, err := a.clock.now(ctx)
+		if err == nil {
+			err = a.sweep(now)
+		}
+		if err != nil && ctx.Err() == nil {
 			a.log.Error("removing old archives", "err", err)
 		}
 		select {

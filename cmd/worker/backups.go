@@ -90,10 +90,11 @@ type keeper struct {
 	host   *wp.Host
 	log    *slog.Logger
 	rung   chan string // installs that have a new backup
+	clock  rightClock
 }
 
-func newKeeper(store backupStore, ledger *queue.Client, host *wp.Host, log *slog.Logger) *keeper {
-	return &keeper{store: store, ledger: ledger, host: host, log: log, rung: make(chan string, 100)}
+func newKeeper(store backupStore, ledger *queue.Client, host *wp.Host, clock rightClock, log *slog.Logger) *keeper {
+	return &keeper{store: store, ledger: ledger, host: host, clock: clock, log: log, rung: make(chan string, 100)}
 }
 
 // ended hears of an op that has ended.
@@ -124,7 +125,7 @@ func (k *keeper) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case site := <-k.rung:
-			k.tell(ctx, "removing old backups", k.expire(ctx, site, time.Now()))
+			k.tell(ctx, "removing old backups", k.expireNow(ctx, site))
 		case <-tick.C:
 			k.round(ctx)
 		}
@@ -154,9 +155,17 @@ func (k *keeper) round(ctx context.Context) {
 		}
 	}
 	for site := range sites {
-		k.tell(ctx, "removing old backups", k.expire(ctx, site, time.Now()))
+		k.tell(ctx, "removing old backups", k.expireNow(ctx, site))
 	}
 	k.tell(ctx, "giving back the room of old backups", k.store.Prune(ctx))
+}
+
+func (k *keeper) expireNow(ctx context.Context, site string) error {
+	now, err := k.clock.now(ctx)
+	if err != nil {
+		return err
+	}
+	return k.expire(ctx, site, now)
 }
 
 // expire removes the backups of an install whose time is over. One whose account is busy

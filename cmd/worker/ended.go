@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,15 +21,20 @@ import (
 // an order carried out twice.
 //
 // One file a day, a line for each op. A nil *ended remembers nothing.
+//
+// A clock that is wrong for a while must not make it forget. An op's id says when it was asked
+// for, by the clock of an API: an op stands under the later of that day and today, and a
+// day is over when both clocks have left it behind, and Redis's too.
 type ended struct {
-	dir string
+	dir    string
+	newest time.Time // when the youngest op that has ended was asked for
 
 	mu   sync.Mutex
 	days map[string]map[uuid.UUID]struct{}
 }
 
 // openEnded reads what is remembered.
-func openEnded(dir string, now time.Time) (*ended, error) {
+func openEnded(dir string) (*ended, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the list of ended ops: %w", err)
 	}
@@ -45,11 +52,26 @@ func openEnded(dir string, now time.Time) (*ended, error) {
 		for line := range strings.Lines(string(text)) {
 			if id, err := opUUID(strings.TrimSpace(line)); err == nil { // else torn by a crash, or blank
 				day[id] = struct{}{}
+				e.saw(id)
 			}
 		}
 		e.days[f.Name()] = day
 	}
-	return e, e.expire(now)
+	return e, nil
+}
+
+func (e *ended) saw(id uuid.UUID) {
+	if at := askedAt(id); at.After(e.newest) {
+		e.newest = at
+	}
+}
+
+// askedAt is the time in a UUIDv7; that of any other says nothing, and is long past.
+func askedAt(id uuid.UUID) time.Time {
+	if id.Version() != 7 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5])).UTC()
 }
 
 func opUUID(id string) (uuid.UUID, error) { return uuid.Parse(strings.TrimPrefix(id, "op_")) }
@@ -78,11 +100,9 @@ func (e *ended) add(op string, now time.Time) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	today := now.UTC().Format(time.DateOnly)
+	e.saw(id)
+	today := later(now.UTC(), askedAt(id)).Format(time.DateOnly)
 	if e.days[today] == nil {
-		if err := e.expire(now); err != nil {
-			return err
-		}
 		e.days[today] = make(map[uuid.UUID]struct{})
 	}
 	if err := appendLine(filepath.Join(e.dir, today), op); err != nil {
@@ -102,9 +122,46 @@ func appendLine(path, line string) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// expire forgets the days whose ops no signature opens any more.
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// run forgets what may be forgotten, every hour until ctx ends.
+func (e *ended) run(ctx context.Context, clock rightClock, log *slog.Logger) error {
+	if e == nil {
+		<-ctx.Done()
+		return nil
+	}
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		now, err := clock.now(ctx)
+		if err == nil {
+			err = e.expire(now)
+		}
+		if err != nil && ctx.Err() == nil {
+			log.Error("leaving the list of ended operations as it is", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// expire forgets the days whose ops no signature opens any more. An op may be signed a day
+// after its id was made, when its request is repeated so late.
 func (e *ended) expire(now time.Time) error {
-	oldest := now.UTC().Add(-queue.SignatureLife - 24*time.Hour).Format(time.DateOnly)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.newest.Before(now) {
+		now = e.newest
+	}
+	oldest := now.UTC().Add(-queue.SignatureLife - 48*time.Hour).Format(time.DateOnly)
 	for day := range e.days {
 		if day >= oldest {
 			continue

@@ -37,6 +37,7 @@ func (h *handler) queueHandler() queue.Handler {
 		Run:     h.run,
 		Settled: h.settled,
 		Ended:   h.ended.has,
+		Begun:   h.journal.Has,
 		Knows:   func(kind string) bool { _, ok := tasks.Lookup(kind); return ok },
 	}
 }

@@ -95,7 +95,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 	reg.MustRegister(newGauges(cfg, node, host.DB, about, log))
 	w := &worker{cfg: cfg, log: log, reg: reg, node: node, host: host, store: store, exports: exports, replays: replays}
 	if restic != nil {
-		w.keeper = newKeeper(restic, queue.NewClient(store), host, log)
+		w.keeper = newKeeper(restic, queue.NewClient(store), host, node.ClockRight, log)
 	}
 	return w.serve(ctx, info, h)
 }
@@ -124,10 +124,11 @@ func (w *worker) serve(ctx context.Context, info wp.Info, h *handler) error {
 		w.watchdog,
 		inv.run,
 		inv.inspector.run,
-		(&archives{dir: w.host.Archives, log: w.log}).run,
-		(&snapshots{handler: h, ledger: queue.NewClient(w.store)}).run,
+		(&archives{dir: w.host.Archives, clock: w.node.ClockRight, log: w.log}).run,
+		(&snapshots{handler: h, clock: w.node.ClockRight, ledger: queue.NewClient(w.store)}).run,
 		(&claims{handler: h, databases: hostClaims{w.host}, ledger: queue.NewClient(w.store)}).run,
 		(&endings{host: w.host, state: h.state, ledger: queue.NewClient(w.store), log: w.log}).run,
+		func(ctx context.Context) error { return h.ended.run(ctx, w.node.ClockRight, w.log) },
 		w.exports.run,
 		w.replays.run,
 		w.prepareEngine,

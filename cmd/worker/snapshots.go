@@ -17,6 +17,7 @@ import (
 type snapshots struct {
 	*handler
 	ledger opReader
+	clock  rightClock
 }
 
 // opReader says how an op stands; errors.Is queue.ErrNotFound when nobody knows it any more.
@@ -36,7 +37,11 @@ func (s *snapshots) run(ctx context.Context) error {
 	tick := time.NewTicker(snapshotSweep)
 	defer tick.Stop()
 	for {
-		s.sweep(ctx, time.Now())
+		if now, err := s.clock.now(ctx); err == nil {
+			s.sweep(ctx, now)
+		} else if ctx.Err() == nil {
+			s.log.Error("leaving old snapshots where they are", "err", err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil

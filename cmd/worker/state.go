@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -69,7 +68,7 @@ func (s *state) openEnded(cfg *Config) (*ended, error) {
 	if cfg.SigningKeys == "" {
 		return nil, nil
 	}
-	return openEnded(filepath.Join(s.dir, "ended"), time.Now())
+	return openEnded(filepath.Join(s.dir, "ended"))
 }
 
 // backupsDir has what restic remembers, but no backups.

@@ -2,7 +2,7 @@
 -- KEYS 1 op  2 fifo  3 events  4 open  5 feed
 -- ARGV 1 op id  2 channel
 -- Answer {code, why}; code the attempt, 1 or more · 0 final · -1 no such op · -2 another op of the install comes first
---        why the attempt before ended without an outcome: drain, busy, retry, unknown, or "" for a crash
+--        why the attempt before ended without an outcome: drain, busy, retry, unknown, clock, or "" for a crash
 -- include announce
 local state = redis.call("HGET", KEYS[1], "state")
 if not state then return {-1, ""} end
