@@ -13,13 +13,14 @@ import (
 
 // ClockOff is how far the clock of this machine is ahead of Redis's; less when it is behind. It is
 // right to the time that Redis takes to answer.
-func (n *Node) ClockOff(ctx context.Context) (time.Duration, error) {
-	asked := n.now()
-	redis, err := n.rdb.Time(ctx).Result()
+func (n *Node) ClockOff(ctx context.Context) (time.Duration, error) { return n.clockOff(ctx, n.now) }
+
+func (s *Store) clockOff(ctx context.Context, now func() time.Time) (time.Duration, error) {
+	redis, err := s.rdb.Time(ctx).Result()
 	if err != nil {
 		return 0, fmt.Errorf("reading redis clock: %w", err)
 	}
-	return asked.Sub(redis), nil
+	return now().Sub(redis), nil
 }
 
 // ClockRight tells whether this node may end things by its clock: it is not off Redis's by more

@@ -31,6 +31,7 @@ func everyMetric(t *testing.T) []*dto.MetricFamily {
 	m.Request("/api/v1/wordpress/install", "POST", 202, time.Millisecond)
 	m.LimitHit()
 	m.Redelivered("crash")
+	m.Clock(time.Second)
 	m.DuplicatePrevented()
 	m.SweepRequeued(2)
 	m.RedisError("heartbeat")

@@ -57,6 +57,11 @@ func (r *Reconciler) Run(ctx context.Context) error {
 }
 
 func (r *Reconciler) pass(ctx context.Context, pass int) error {
+	off, err := r.clockOff(ctx, time.Now)
+	if err != nil {
+		return err
+	}
+	r.metrics.Clock(off)
 	leads, err := leadScript.Run(ctx, r.rdb, []string{r.names.leader()}, r.id, leadFor.Milliseconds()).Bool()
 	if err != nil {
 		return fmt.Errorf("asking for leadership: %w", err)

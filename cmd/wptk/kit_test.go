@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
+	if os.Getenv(clockChild) != "" {
+		tellTime()
+		return
+	}
 	os.Exit(devstack.Main(m))
 }
 
