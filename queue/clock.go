@@ -33,8 +33,26 @@ func (n *Node) ClockRight(ctx context.Context) error {
 	return err
 }
 
-// clockStep is what a clock that is only being corrected does not do within strandedEvery.
-const clockStep = 2 * time.Second
+const (
+	clockEvery = time.Second
+	clockStep  = 2 * time.Second // what a clock that is only being corrected does not do within clockEvery
+)
+
+// watchClock looks every second whether the machine's clock was set back. It asks Redis nothing.
+func (s *server) watchClock(ctx context.Context) {
+	tick := time.NewTicker(clockEvery)
+	defer tick.Stop()
+	for steps := (clockSteps{now: s.node.now, began: time.Now()}); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if back := steps.back(); back > clockStep {
+			s.hurry(ctx, back)
+		}
+	}
+}
 
 // clockSteps notices that the machine's clock was set back while the process ran.
 type clockSteps struct {

@@ -142,7 +142,7 @@ func (s *server) newServer(rdb redis.UniversalClient, slots int, lanes []string)
 func (s *server) loops(ctx context.Context) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	for _, loop := range []func(context.Context){s.listen, s.watch, s.findStranded} {
+	for _, loop := range []func(context.Context){s.listen, s.watch, s.watchClock, s.findStranded} {
 		wg.Go(func() { loop(ctx) })
 	}
 	return func() { cancel(); wg.Wait() }

@@ -50,15 +50,11 @@ func (n *Node) requeue(ctx context.Context, queue string, ids ...string) (int, e
 func (s *server) findStranded(ctx context.Context) {
 	tick := time.NewTicker(strandedEvery)
 	defer tick.Stop()
-	steps := clockSteps{now: s.node.now, began: time.Now()}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		if back := steps.back(); back > clockStep {
-			s.hurry(ctx, back)
 		}
 		suspects := s.stranded(ctx)
 		if len(suspects) == 0 {

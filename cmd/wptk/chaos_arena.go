@@ -30,6 +30,7 @@ type setting struct {
 	slots    int // of a node's fast lane; 4 when 0
 	proxied  bool
 	sentinel bool
+	cluster  bool
 	more     func(*hostNode) ([]string, error) // flags of a worker beside the usual ones
 	fsync    string                            // of Redis; "" is always
 	millis   map[string]int                    // how long commands of the stand-in take
@@ -248,13 +249,17 @@ func (a *arena) makeNodes(ctx context.Context) error {
 	return nil
 }
 
-// startServers starts Redis or three with sentinels, perhaps a proxy, and MariaDB.
+// startServers starts Redis, or three with sentinels or as a cluster, perhaps a proxy, and MariaDB.
 func (a *arena) startServers(ctx context.Context) error {
 	var errRedis, errMariaDB error
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if a.sentinel {
+		switch {
+		case a.sentinel:
 			a.group, errRedis = devstack.RedisSentinel(ctx)
+			return
+		case a.cluster:
+			a.group, errRedis = devstack.RedisCluster(ctx)
 			return
 		}
 		a.stack.redis, errRedis = devstack.Redis(ctx, devstack.RedisOptions{Dir: a.state.dir("redis"), AppendFsync: a.fsync})
@@ -267,7 +272,7 @@ func (a *arena) startServers(ctx context.Context) error {
 		return err
 	}
 	password := ""
-	if a.sentinel {
+	if a.group != nil {
 		password = a.group.Password
 	} else {
 		password = a.stack.redis.Password
@@ -290,7 +295,7 @@ func (a *arena) startProxy() error {
 
 // redisURL is for our own reads; it holds the password.
 func (a *arena) redisURL() string {
-	if a.sentinel {
+	if a.group != nil {
 		return a.group.URL
 	}
 	return a.stack.redis.URL(0)
@@ -298,7 +303,7 @@ func (a *arena) redisURL() string {
 
 func (a *arena) redisArgs(addr string) []string {
 	url := "redis://" + addr + "/0"
-	if a.sentinel {
+	if a.group != nil {
 		url = strings.Replace(a.group.URL, ":"+a.group.Password+"@", "", 1)
 	}
 	return []string{"--redis-url", url, "--redis-password-file", a.state.dir("redis-password")}

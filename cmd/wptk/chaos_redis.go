@@ -168,7 +168,14 @@ func (a *arena) hold(n *hostNode, still bool) error {
 
 // rdb is a connection of our own.
 func (a *arena) rdb() redis.UniversalClient {
-	if !a.sentinel {
+	switch {
+	case a.cluster:
+		var addrs []string
+		for _, s := range a.group.Servers {
+			addrs = append(addrs, s.Addr)
+		}
+		return redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, Password: a.group.Password})
+	case !a.sentinel:
 		return redis.NewClient(&redis.Options{Addr: a.stack.redis.Addr, Password: a.stack.redis.Password})
 	}
 	var addrs []string

@@ -49,6 +49,21 @@ var scenarios = []scenario{
 			return setting{nodes: 2, domains: pick(cmd, 100, 6), slots: 8, sentinel: true}
 		},
 		expect: firstComes, run: sentinelFailover},
+	{name: "redis-emptied", help: "Redis comes back with nothing, under a worker that lives and one that is killed", patient: 10 * time.Minute,
+		set: func(cmd *chaosRunCmd) setting {
+			return setting{domains: pick(cmd, 60, 12), millis: map[string]int{"core install": 2500}}
+		},
+		expect: func(*arena) verdict.Expect { return verdict.Expect{Emptied: true} }, run: redisEmptied},
+	{name: "cluster-move", help: "slots of the queue move between the masters of a Redis Cluster, again and again", patient: 20 * time.Minute,
+		set: func(cmd *chaosRunCmd) setting {
+			return setting{nodes: 2, domains: pick(cmd, 75, 6), cluster: true, millis: map[string]int{"core install": 500}}
+		},
+		expect: undisturbed, run: clusterMove},
+	{name: "clock-steps", help: "the clock of a worker is set back and ahead, and the worker killed meanwhile", patient: 10 * time.Minute,
+		set: func(cmd *chaosRunCmd) setting {
+			return setting{domains: pick(cmd, 90, 15), millis: map[string]int{"core install": 2500}}
+		},
+		run: clockSteps},
 	{name: "api-kill", help: "an API dies between the record of an operation and the queue, or before its answer", patient: 30 * time.Minute,
 		set: func(cmd *chaosRunCmd) setting { return setting{domains: pick(cmd, 500, 9), slots: 8} }, run: apiKill},
 	{name: "rolling", help: "three busy workers are restarted one after the other", patient: 20 * time.Minute,

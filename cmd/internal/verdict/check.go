@@ -42,6 +42,9 @@ type Expect struct {
 	// MayForget: accepted ops may be lost, as with a Redis that does not write at once. They
 	// are counted, and that is all.
 	MayForget bool
+	// Emptied: Redis came back with nothing. Accepted ops may be lost that no node had begun, and
+	// are counted; those that had are restored, and what they show begins anew. Records of ended ones are gone.
+	Emptied bool
 }
 
 // Violation is a promise that was broken.
@@ -111,6 +114,9 @@ func (m *model) judgeOps() {
 	for _, id := range m.order {
 		op := m.ops[id]
 		if m.forgotten[id] {
+			if m.expect.Emptied && m.begun(id) {
+				m.broke(Kept, id, op.domain, "it had begun, and the API does not know it any more")
+			}
 			continue
 		}
 		if !op.last.Done {
@@ -129,6 +135,15 @@ func (m *model) judgeOps() {
 		}
 	}
 }
+
+// begun reports whether a node was seen to work on an op.
+func (m *model) begun(id string) bool {
+	return m.ops[id].last.Attempt > 0 || slices.ContainsFunc(m.commands, func(c *command) bool { return c.Op == id })
+}
+
+// restoredSeq is what numbers of events rise by when an op is recorded again: they go on from the
+// seconds since 1970.
+const restoredSeq = 1_000_000_000
 
 func orUnseen(s tasks.State) string {
 	if s == "" {

@@ -118,6 +118,11 @@ var breaches = []breach{
 	{"commands overlap", OneAtATime, Expect{}, change(Begin, func(f Fact) bool { return f.Verb == "option get" }, func(f *Fact) { f.Millis -= 2 })},
 	{"installed twice", OnceOnly, Expect{Once: true}, again(Begin, nil, func(f *Fact) { f.Run, f.Millis = "r", f.Millis+50 })},
 	{"child killed", ChildrenLive, Expect{Unkilled: true}, without(End, nil)},
+	{"begun and forgotten by an emptied Redis", Kept, Expect{Emptied: true}, func(facts []Fact) []Fact {
+		facts[find(facts, Seen, final)] = Fact{What: Missing, Op: "op_1", Domain: "d1.test"}
+		return facts
+	}},
+	{"progress back without a restoration", OnlyForward, Expect{Emptied: true}, change(Seen, running, func(f *Fact) { f.Progress = 101 })},
 	{"worker died", ProcessesLive, Expect{}, add(Fact{What: Died, Note: "worker"})},
 }
 
@@ -172,6 +177,24 @@ func TestOpsThatMayBeForgottenAreCounted(t *testing.T) {
 	facts := append(history(2), Fact{What: Accepted, Request: "x", Op: "op_x", Domain: "x.test"}, Fact{What: Missing, Op: "op_x"})
 	if v := Check(facts, Expect{MayForget: true}); !v.Met() || v.Lost != 1 || v.Held != 2 || v.Cases != 3 {
 		t.Errorf("%+v", v)
+	}
+}
+
+func TestWaitingOpsThatAnEmptiedRedisForgetsAreCountedAndRestoredOnesBeginAnew(t *testing.T) {
+	t.Parallel()
+	facts := history(2)
+	i := find(facts, Seen, final)
+	anew := facts[find(facts, Seen, running)]
+	anew.Progress, anew.Seq = 0, anew.Seq+restoredSeq
+	facts[i].Seq = anew.Seq + 9
+	facts = slices.Insert(facts, i, anew)
+	facts = append(facts, Fact{What: Accepted, Request: "x", Op: "op_x", Domain: "x.test"}, Fact{What: Seen, Op: "op_x", Status: tasks.Queued}, Fact{What: Missing, Op: "op_x"},
+		Fact{What: Missing, Op: "op_1"})
+	if v := Check(facts, Expect{Emptied: true}); !v.Met() || v.Lost != 1 || v.Held != 2 {
+		t.Errorf("%+v", v)
+	}
+	if Check(facts, Expect{}).Met() {
+		t.Error("forgotten where Redis was not emptied")
 	}
 }
 

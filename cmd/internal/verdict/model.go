@@ -48,7 +48,10 @@ func (m *model) apply(f Fact) {
 	case Seen:
 		m.seen(f)
 	case Missing:
-		if m.expect.MayForget {
+		if m.expect.Emptied && m.ops[f.Op] != nil && m.ops[f.Op].last.Done { // its end was told
+			return
+		}
+		if m.expect.MayForget || m.expect.Emptied {
 			m.forgotten[f.Op] = true
 			return
 		}
@@ -102,6 +105,7 @@ func (m *model) seen(f Fact) {
 	switch {
 	case last.Done && (f.Status != last.Status || f.Seq != last.Seq || !f.Finished.Equal(last.Finished)):
 		m.broke(FinalStays, f.Op, op.domain, "it was %s and is %s", last.Status, f.Status)
+	case m.expect.Emptied && f.Seq-last.Seq >= restoredSeq && !last.Done: // its progress was lost
 	case f.Progress < last.Progress:
 		m.broke(OnlyForward, f.Op, op.domain, "from %d to %d %%", last.Progress, f.Progress)
 	case f.Attempt < last.Attempt:
