@@ -28,7 +28,7 @@ func ownClock(pid int, step time.Duration) (*privateClock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening memory of a process: %w", err)
 	}
-	defer mem.Close() //nolint:errcheck // what was written is there at once
+	defer mem.Close()
 	begin, end, err := vdso(pid)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (c *privateClock) set(ahead time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("opening memory of a process: %w", err)
 	}
-	defer mem.Close() //nolint:errcheck // what was written is there at once
+	defer mem.Close()
 	if _, err := mem.WriteAt(binary.LittleEndian.AppendUint64(nil, uint64(int64(ahead/time.Second))), int64(c.seconds)); err != nil {
 		return fmt.Errorf("setting the clock of a process: %w", err)
 	}

@@ -34,7 +34,7 @@ func TestClockOfAProcessIsSetAndNobodyElses(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { in.Close(); cmd.Wait() }) //nolint:errcheck // it ends with its input
+	t.Cleanup(func() { in.Close(); cmd.Wait() })
 	ask := func() (off time.Duration, since int) {
 		var unix int64
 		fmt.Fprintln(in)
