@@ -26,6 +26,7 @@ type settings struct {
 	SecretsKeyFile string        `help:"age identity that seals what is shown once; made when missing. API replicas share it." default:"/var/lib/wptk/api.age" placeholder:"FILE"`
 	TrustedProxies []string      `help:"Networks whose X-Forwarded-For is believed." placeholder:"CIDR"`
 	EgressAllow    []string      `help:"Networks that are not public and that webhooks may lead to all the same, on any port and without TLS." placeholder:"CIDR"`
+	WebhookHour    time.Duration `hidden:"" help:"How long an hour of the pauses between attempts of a webhook takes; rehearsals make it shorter." default:"1h"`
 	OpRetention    time.Duration `help:"How long finished operations can be read." default:"720h"`
 	RateLimit      int           `help:"Requests a minute for a key that has no limit of its own, and for an address without a key." default:"60"`
 }
@@ -46,6 +47,9 @@ func (c *settings) Validate() error {
 	}
 	if c.SecretsKeyFile == "" {
 		errs = append(errs, errors.New("--secrets-key-file: must not be empty"))
+	}
+	if c.WebhookHour < time.Second || c.WebhookHour > time.Hour {
+		errs = append(errs, fmt.Errorf("--webhook-hour: %v is not between 1s and 1h", c.WebhookHour))
 	}
 	if c.OpRetention < 24*time.Hour {
 		errs = append(errs, fmt.Errorf("--op-retention: %v is less than the 24h that an Idempotency-Key lives", c.OpRetention))

@@ -76,7 +76,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *settings) error {
 		Ready: store.Ping, Closing: ctx,
 	}
 	handler := newServer(d)
-	courier := queue.NewCourier(store, client, watcher, queue.CourierConfig{Sender: newSender(d)})
+	courier := queue.NewCourier(store, client, watcher, queue.CourierConfig{Sender: newSender(d), Hour: cfg.WebhookHour})
 	return boot.Together(ctx,
 		func(ctx context.Context) error { return watcher.Run(ctx) },
 		feed.Run,

@@ -16,6 +16,7 @@ type benchCmd struct {
 	Update    benchUpdateCmd    `cmd:"" help:"An update of WordPress, beside wp core update and update-db; and what a safe one costs."`
 	Backup    benchBackupCmd    `cmd:"" help:"A first backup and one of an unchanged site, beside wp db export and zip."`
 	Streams   benchStreamsCmd   `cmd:"" help:"5,000 streams of events on one API process: memory, latency, and that nobody misses any or is told twice."`
+	Webhooks  benchWebhooksCmd  `cmd:"" help:"Receivers of webhooks that are down for an hour, hang, refuse or lead inside: nothing is lost, and those that answer do not notice."`
 	Clone     benchCloneCmd     `cmd:"" help:"A clone from POST to succeeded, beside cp, wp db export and import, and wp search-replace."`
 	Burst     benchBurstCmd     `cmd:"" help:"Many installs asked for at once on one node, beside the script two at a time."`
 	Status    benchStatusCmd    `cmd:"" help:"Reading a site anew, beside seven calls of WP-CLI."`
