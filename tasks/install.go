@@ -23,8 +23,9 @@ type Install struct {
 	TablePrefix   string   `json:"table_prefix,omitempty"` // "wp_"
 	Plugins       []string `json:"plugins,omitempty"`      // "akismet" or "akismet@5.3"
 	Theme         string   `json:"theme,omitempty"`
-	Multisite     string   `json:"multisite,omitempty"` // "", "subdirectories" or "subdomains"
-	SSL           *bool    `json:"ssl,omitempty"`       // https in the site's address; nil: the node's default
+	Multisite     string   `json:"multisite,omitempty"`    // "", "subdirectories" or "subdomains"
+	SSL           *bool    `json:"ssl,omitempty"`          // https in the site's address; nil: the node's default
+	Mode          string   `json:"install_mode,omitempty"` // "wp-cli" or "golden"; "": the node's default
 }
 
 // InstallResult is what a finished install answers. The generated password is
@@ -43,6 +44,10 @@ type InstallResult struct {
 	TablePrefix string `json:"table_prefix"`
 	AdminUser   string `json:"admin_user"`
 	Multisite   bool   `json:"multisite"`
+
+	Mode string `json:"install_mode,omitempty"` // how WordPress was installed in the end
+	// ModeReason is why that was not by a template, where one was asked for.
+	ModeReason string `json:"install_mode_reason,omitempty"`
 }
 
 // Kind is "install".

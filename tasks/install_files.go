@@ -27,6 +27,9 @@ func (in *installer) checkTarget(ctx context.Context) error {
 	if u, err := url.Parse(site.URL); err == nil && u.Path != "" && in.ask.Multisite == Subdomains {
 		return invalidPayload(Problem{"multisite", "can be subdomains only for a site at the top of its domain; use subdirectories"})
 	}
+	if _, err := in.Recall(keyMode, func() (string, error) { return in.mode(), nil }); err != nil {
+		return err
+	}
 	state, err := in.Host.Files.State(ctx, site)
 	if err != nil {
 		return fmt.Errorf("looking at target: %w", err)

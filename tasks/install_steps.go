@@ -16,6 +16,7 @@ type installer struct {
 	ask *Install
 
 	dbPassword string // that writeConfig has written; not known after a crash
+	hash       string // of the administrator's password, that a template was filled with; the same
 }
 
 const (
@@ -33,13 +34,9 @@ const (
 // they write into the database when they are activated may hold their path.
 func (p *Install) Steps(r *Run) []Step {
 	in := &installer{Run: r, ask: p}
-	steps := []Step{
-		{Name: "target", Message: "Checking the target", Weight: 2, Do: in.checkTarget},
-		{Name: "core_files", Message: "Copying WordPress files", Weight: 25, Do: in.stageCore, Undo: in.removeStage},
-		{Name: "database", Message: "Creating the database", Weight: 5, Do: in.makeDatabase, Undo: in.dropDatabase},
-		{Name: "config", Message: "Writing the configuration", Weight: 5, Do: in.writeConfig, Verify: in.readConfig},
-		{Name: "install", Message: "Installing WordPress", Weight: 35, Do: in.installCore},
-		{Name: "publish", Message: "Putting the site in place", Weight: 5, Check: in.isPublished, Do: in.publish, Undo: in.unpublish},
+	steps := in.byWPCLI()
+	if in.mode() == ModeGolden {
+		steps = in.byTemplate()
 	}
 	if len(p.Plugins) > 0 || p.Theme != "" {
 		steps = append(steps, Step{Name: "extras", Message: "Installing plugins and theme", Weight: 30, Do: in.addExtras})
@@ -48,6 +45,29 @@ func (p *Install) Steps(r *Run) []Step {
 		Step{Name: "verify", Message: "Checking the new site", Weight: 20, Verify: in.verify},
 		Step{Name: "finish", Message: "Finishing", Weight: 3, Commit: true, Do: in.finish},
 	)
+}
+
+func (in *installer) byWPCLI() []Step {
+	return []Step{
+		{Name: "target", Message: "Checking the target", Weight: 2, Do: in.checkTarget},
+		{Name: "core_files", Message: "Copying WordPress files", Weight: 25, Do: in.stageCore, Undo: in.removeStage},
+		{Name: "database", Message: "Creating the database", Weight: 5, Do: in.makeDatabase, Undo: in.dropDatabase},
+		{Name: "config", Message: "Writing the configuration", Weight: 5, Do: in.writeConfig, Verify: in.readConfig},
+		{Name: "install", Message: "Installing WordPress", Weight: 35, Do: in.installCore},
+		{Name: "publish", Message: "Putting the site in place", Weight: 5, Check: in.isPublished, Do: in.publish, Undo: in.unpublish},
+	}
+}
+
+// byTemplate makes the database first, so that it is filled while the files are copied.
+func (in *installer) byTemplate() []Step {
+	return []Step{
+		{Name: "target", Message: "Checking the target", Weight: 2, Do: in.checkTarget},
+		{Name: "database", Message: "Creating the database", Weight: 5, Do: in.makeDatabase, Undo: in.dropDatabase},
+		{Name: "core_files", Message: "Copying WordPress files", Weight: 60, Do: in.stageAndFill, Undo: in.removeStage},
+		{Name: "config", Message: "Writing the configuration", Weight: 5, Do: in.writeConfig, Verify: in.readConfig},
+		{Name: "install", Message: "Installing WordPress", Weight: 5, Do: in.installUnlessFilled},
+		{Name: "publish", Message: "Putting the site in place", Weight: 5, Check: in.isPublished, Do: in.publish, Undo: in.unpublish},
+	}
 }
 
 // site is where the finished WordPress stands, under the address it will have.

@@ -52,6 +52,7 @@ func (p *Install) Validate() []Problem {
 	found.optional("theme", p.Theme, validPackage)
 	found.add("plugins", validPackages(p.Plugins))
 	found.add("multisite", validMultisite(p.Multisite))
+	found.add("install_mode", validMode(p.Mode))
 	return found
 }
 

@@ -146,6 +146,9 @@ func (in *installer) verify(ctx context.Context) error {
 	if n < coreTables {
 		return foundBad(fmt.Errorf("%d tables of %d", n, coreTables), "Tables are missing in the new database.")
 	}
+	if in.Get(keyFilled) != "" && len(in.ask.Plugins) == 0 && in.ask.Theme == "" {
+		return in.verifyFilled(ctx)
+	}
 	door, err := in.Host.CLI.SiteDoor(ctx, site, in.ask.AdminUser, password)
 	noUser := errors.Is(err, wp.ErrNoUser)
 	switch {
@@ -178,12 +181,16 @@ func (in *installer) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name := in.Get(keyDBName)
+	name, mode := in.Get(keyDBName), ModeWPCLI
+	if in.Get(keyFilled) != "" {
+		mode = ModeGolden
+	}
 	err = in.SetResult(InstallResult{
 		ID: in.Op.Site.ID, Domain: site.Domain, Path: site.Docroot,
 		Version: in.Get(keyVersion), SiteTitle: in.title(), SiteURL: site.URL, AdminURL: site.URL + "/wp-admin/",
 		DBName: name, DBUser: name, DBHost: in.Host.DBHost, TablePrefix: in.Get(keyPrefix),
 		AdminUser: in.ask.AdminUser, Multisite: in.ask.Multisite != "",
+		Mode: mode, ModeReason: in.Get(keyUnfilled),
 	})
 	if err != nil {
 		return err

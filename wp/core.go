@@ -39,6 +39,9 @@ type Installed struct {
 
 	// Rewrites is the .htaccess that the site should have; empty where it was written.
 	Rewrites string `json:"rewrites,omitempty"`
+
+	// Hash is that of the administrator's password, where it was made here (Engine.Fill).
+	Hash string `json:"-"`
 }
 
 // coreTables is how many tables WordPress has had since 4.4; a network has had six more since

@@ -30,10 +30,12 @@ type Engine struct {
 	// dbHost is DB_HOST of new installs.
 	dbHost string
 
-	asked chan CoreTree
-	mu    sync.Mutex
-	warm  map[string]warmCore // by directory of the core
-	runs  atomic.Uint32
+	asked  chan CoreTree
+	wanted chan goldenAsk
+	mu     sync.Mutex
+	warm   map[string]warmCore // by directory of the core
+	golden map[goldenKey]goldenKept
+	runs   atomic.Uint32
 }
 
 // warmCore is a cache for one copy of WordPress.
@@ -58,7 +60,8 @@ var ErrEngineCold = errors.New("the engine is not prepared for this WordPress")
 // worker has prepared is thrown away, since PHP may have changed.
 func NewEngine(cli *CLI, db *Admin, stateDir, dbHost string, log *slog.Logger) (*Engine, error) {
 	e := &Engine{cli: cli, db: db, log: log, dir: filepath.Join(stateDir, "engine"), dbHost: dbHost,
-		asked: make(chan CoreTree, 4), warm: map[string]warmCore{}}
+		asked: make(chan CoreTree, 4), warm: map[string]warmCore{},
+		wanted: make(chan goldenAsk, 8), golden: map[goldenKey]goldenKept{}}
 	if err := os.RemoveAll(e.dir); err != nil {
 		return nil, fmt.Errorf("clearing the engine's directory: %w", err)
 	}
@@ -68,7 +71,7 @@ func NewEngine(cli *CLI, db *Admin, stateDir, dbHost string, log *slog.Logger) (
 	return e, nil
 }
 
-// Run prepares what Ask asks for until ctx ends.
+// Run prepares what Ask and HasTemplate ask for until ctx ends, one after the other.
 func (e *Engine) Run(ctx context.Context) error {
 	for {
 		select {
@@ -77,6 +80,10 @@ func (e *Engine) Run(ctx context.Context) error {
 		case core := <-e.asked:
 			if err := e.prepare(ctx, core); err != nil && ctx.Err() == nil {
 				e.log.Warn("preparing the engine", "path", core.Dir, "err", err)
+			}
+		case ask := <-e.wanted:
+			if err := e.prepareGolden(ctx, ask); err != nil && ctx.Err() == nil {
+				e.log.Warn("preparing a template", "path", ask.core.Dir, "err", err)
 			}
 		}
 	}
@@ -126,6 +133,11 @@ func (e *Engine) Install(ctx context.Context, core CoreTree, in EngineInstall) (
 		e.Ask(core)
 		return Installed{}, errors.Join(ErrEngineCold, err)
 	}
+	return e.installBy(ctx, warm, core, in)
+}
+
+// installBy installs with opcodes that are there.
+func (e *Engine) installBy(ctx context.Context, warm warmCore, core CoreTree, in EngineInstall) (Installed, error) {
 	got, err := e.installAs(ctx, e.identity(), core, in, &engineRun{opcodes: warm.opcodes, builds: warm.builds})
 	var exit *ExitError
 	if errors.As(err, &exit) && (exit.Code < 0 || exit.Code == fatalStatus) {
@@ -144,7 +156,7 @@ func (e *Engine) cool(core CoreTree) {
 }
 
 func (e *Engine) installAs(ctx context.Context, who proc.Identity, core CoreTree, in EngineInstall, run *engineRun) (Installed, error) {
-	line, err := in.line()
+	line, err := in.line(core)
 	if err != nil {
 		return Installed{}, err
 	}
@@ -165,7 +177,7 @@ func (e *Engine) identity() proc.Identity {
 
 // line is what engine.php reads. The salts are not the site's: nothing that an
 // installation leaves behind is made with them.
-func (in *EngineInstall) line() (string, error) {
+func (in *EngineInstall) line(core CoreTree) (string, error) {
 	if !prefixPattern.MatchString(in.TablePrefix) {
 		return "", fmt.Errorf("installing by engine: table prefix %q may have letters, digits and _ only", in.TablePrefix)
 	}
@@ -173,6 +185,9 @@ func (in *EngineInstall) line() (string, error) {
 	constants := map[string]string{
 		"DB_NAME": in.DBName, "DB_USER": in.DBUser, "DB_PASSWORD": in.DBPassword, "DB_HOST": in.DBHost,
 		"DB_CHARSET": in.Charset, "DB_COLLATE": "", "WP_HOME": in.URL, "WP_SITEURL": in.URL,
+	}
+	if core.Languages != "" {
+		constants["WP_LANG_DIR"] = core.Languages
 	}
 	for _, name := range saltNames {
 		constants[name] = newSalt()

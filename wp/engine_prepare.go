@@ -62,36 +62,45 @@ func (e *Engine) prepare(ctx context.Context, core CoreTree) (err error) {
 }
 
 // rehearse installs once, with a cache that this run may write.
-func (e *Engine) rehearse(ctx context.Context, core CoreTree, who proc.Identity, cache string) (err error) {
+func (e *Engine) rehearse(ctx context.Context, core CoreTree, who proc.Identity, cache string) error {
+	in := EngineInstall{URL: "http://rehearsal.invalid", ConfigOptions: ConfigOptions{TablePrefix: "wp_"},
+		InstallOptions: InstallOptions{Title: "Rehearsal", AdminUser: "rehearsal", AdminEmail: "nobody@example.com", AdminPassword: NewPassword(32)}}
+	_, err := e.inScratch(ctx, in, func(in EngineInstall) (Installed, error) {
+		return e.installAs(ctx, who, core, in, &engineRun{cache: cache})
+	})
+	if err != nil {
+		return fmt.Errorf("rehearsing an installation: %w", err)
+	}
+	return nil
+}
+
+// inScratch lets do work in an empty database, which is dropped afterwards. There is one for
+// the whole engine, whose Run does one thing at a time.
+func (e *Engine) inScratch(ctx context.Context, in EngineInstall, do func(EngineInstall) (Installed, error)) (got Installed, err error) {
 	name := rehearsalName(e.dir)
 	host, err := e.db.UserHost(ctx, e.dbHost)
 	if err != nil {
-		return err
+		return got, err
 	}
 	drop := func() error {
 		undo := context.WithoutCancel(ctx)
 		return errors.Join(e.db.DropUser(undo, name, host), e.db.DropDatabase(undo, name))
 	}
 	if err := drop(); err != nil { // what a killed worker has left
-		return err
+		return got, err
 	}
-	in := EngineInstall{URL: "http://rehearsal.invalid",
-		ConfigOptions:  ConfigOptions{DBName: name, DBUser: name, DBPassword: NewPassword(32), DBHost: e.dbHost, TablePrefix: "wp_"},
-		InstallOptions: InstallOptions{Title: "Rehearsal", AdminUser: "rehearsal", AdminEmail: "nobody@example.com", AdminPassword: NewPassword(32)}}
+	in.DBName, in.DBUser, in.DBPassword, in.DBHost = name, name, NewPassword(32), e.dbHost
 	defer func() { err = errors.Join(err, drop()) }()
-	for _, do := range []func() error{
+	for _, make := range []func() error{
 		func() error { return e.db.CreateDatabase(ctx, name) },
 		func() error { return e.db.EnsureUser(ctx, name, host, in.DBPassword) },
 		func() error { return e.db.Grant(ctx, name, name, host) },
 	} {
-		if err := do(); err != nil {
-			return err
+		if err := make(); err != nil {
+			return got, err
 		}
 	}
-	if _, err := e.installAs(ctx, who, core, in, &engineRun{cache: cache}); err != nil {
-		return fmt.Errorf("rehearsing an installation: %w", err)
-	}
-	return nil
+	return do(in)
 }
 
 // rehearsalName is the node's own, as nodes may share a database server.

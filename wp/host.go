@@ -10,12 +10,14 @@ type Host struct {
 	DB       *Admin
 	Packages *Packages
 	Engine   *Engine // nil: every install runs WP-CLI in its own files
-	Files    Files
-	DBHost   string // DB_HOST of new installs, as PHP reaches the server: "localhost"
-	SiteURL  string // address of a new install: "https://{domain}"
-	Layout   Layout
-	Archives string // where final archives of deleted installs are kept, private to the worker
-	Crontab  string // crontab(1); looked for when empty, and a node may have none
+	// InstallMode is how sites are installed that do not say so themselves; empty: by WP-CLI.
+	InstallMode string
+	Files       Files
+	DBHost      string // DB_HOST of new installs, as PHP reaches the server: "localhost"
+	SiteURL     string // address of a new install: "https://{domain}"
+	Layout      Layout
+	Archives    string // where final archives of deleted installs are kept, private to the worker
+	Crontab     string // crontab(1); looked for when empty, and a node may have none
 	// ObjectCache is what cache.enable gives installs; nil: there is none to offer.
 	ObjectCache *ObjectCache
 	// PHPSocket is where the web server's PHP of an account listens (FastCGI), with {account}

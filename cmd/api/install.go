@@ -34,6 +34,7 @@ type installRequest struct {
 	Theme         string    `json:"theme,omitempty"`
 	Multisite     multisite `json:"multisite,omitempty"`
 	SSL           *bool     `json:"ssl,omitempty"`
+	InstallMode   string    `json:"install_mode,omitempty" enum:"wp-cli,golden" doc:"wp-cli runs the real wp core install; golden fills in the rows that it leaves, which is faster, and falls back to it where that is not possible. The node's own when left out."`
 	Node          string    `json:"node,omitempty" maxLength:"63" doc:"Needed only when several nodes have the domain."`
 	Account       string    `json:"account,omitempty" maxLength:"32" doc:"Needed only when several accounts have the domain."`
 	OnExists      string    `json:"on_exists,omitempty" enum:"fail,return" doc:"When WordPress is there already; fail by default."`
@@ -52,7 +53,7 @@ func (q *installRequest) task() *tasks.Install {
 	return &tasks.Install{
 		Title: q.Title, AdminUser: q.AdminUser, AdminPassword: tasks.Secret(q.AdminPassword), AdminEmail: q.AdminEmail,
 		DBName: q.DBName, Version: q.Version, Locale: q.Locale, TablePrefix: q.TablePrefix,
-		Plugins: q.Plugins, Theme: q.Theme, Multisite: string(q.Multisite), SSL: q.SSL,
+		Plugins: q.Plugins, Theme: q.Theme, Multisite: string(q.Multisite), SSL: q.SSL, Mode: q.InstallMode,
 	}
 }
 

@@ -27,6 +27,8 @@ type Config struct {
 	Sites   []string `help:"Where domains live: the first * is the account, the second the domain." default:"/home/*/domains/*" placeholder:"GLOB"`
 	SiteURL string   `name:"site-url" help:"Address of a new site." default:"https://{domain}" placeholder:"URL"`
 
+	InstallMode string `name:"install-mode" help:"How sites are installed that do not say so themselves: wp-cli runs the real wp core install, golden fills in the rows that it leaves." enum:"wp-cli,golden" default:"wp-cli"`
+
 	MySQLDSNFile string `name:"mysql-dsn-file" help:"File with the MariaDB or MySQL administrator's DSN, like root:PASSWORD@unix(/run/mysqld/mysqld.sock)/." required:"" placeholder:"FILE"`
 	DBHost       string `name:"db-host" help:"DB_HOST of new sites, as PHP reaches the server." default:"localhost" placeholder:"HOST"`
 

@@ -230,7 +230,7 @@ func openHost(cfg *Config, metrics *queue.Metrics, log *slog.Logger) (*wp.Host, 
 		return nil, err
 	}
 	return &wp.Host{Node: cfg.Node, CLI: cli, DB: db, Packages: packages, ObjectCache: cache, PHPSocket: cfg.PHPSocket,
-		DBHost: cfg.DBHost, SiteURL: cfg.SiteURL, Layout: layout, Web: cfg.web(), Measures: measures,
+		DBHost: cfg.DBHost, SiteURL: cfg.SiteURL, InstallMode: cfg.InstallMode, Layout: layout, Web: cfg.web(), Measures: measures,
 		Files: wp.Files{Calm: cfg.web().Calm()}}, nil
 }
 

@@ -31,6 +31,7 @@ type installCmd struct {
 	Theme       string   `help:"Theme to install and activate." env:"-"`
 	Multisite   string   `help:"A network of sites: subdirectories or subdomains." enum:",subdirectories,subdomains" default:"" env:"-"`
 	NoSSL       bool     `name:"no-ssl" help:"http in the site's address." env:"-"`
+	InstallMode string   `help:"wp-cli for the real wp core install, golden for the rows that it leaves from a template; the node's own when left out." enum:",wp-cli,golden" default:"" env:"-"`
 	Node        string   `help:"Needed only when several nodes have the domain." env:"-"`
 	Account     string   `help:"Needed only when several accounts have the domain." env:"-"`
 	OnExists    string   `help:"What to do when WordPress is there already: fail or return." enum:",fail,return" default:"" env:"-"`
@@ -54,6 +55,7 @@ type installBody struct {
 	Theme         string   `json:"theme,omitempty"`
 	Multisite     string   `json:"multisite,omitempty"`
 	SSL           *bool    `json:"ssl,omitempty"`
+	InstallMode   string   `json:"install_mode,omitempty"`
 	Node          string   `json:"node,omitempty"`
 	Account       string   `json:"account,omitempty"`
 	OnExists      string   `json:"on_exists,omitempty"`
@@ -72,7 +74,7 @@ func (cmd *installCmd) Run(ctx context.Context, a *app) error {
 	}
 	body := installBody{Domain: cmd.Domain, Path: cmd.Path, Title: cmd.Title, AdminUser: cmd.AdminUser, AdminPassword: password,
 		AdminEmail: cmd.AdminEmail, DBName: cmd.DBName, Version: cmd.Core, Locale: cmd.Locale, TablePrefix: cmd.TablePrefix,
-		Plugins: cmd.Plugin, Theme: cmd.Theme, Multisite: cmd.Multisite, Node: cmd.Node, Account: cmd.Account,
+		Plugins: cmd.Plugin, Theme: cmd.Theme, Multisite: cmd.Multisite, InstallMode: cmd.InstallMode, Node: cmd.Node, Account: cmd.Account,
 		OnExists: cmd.OnExists, DryRun: cmd.DryRun}
 	if cmd.NoSSL {
 		body.SSL = new(bool)
