@@ -954,8 +954,10 @@ type InstallRequest struct {
 	// Another name of domain.
 	DomainName string `json:"domain_name,omitempty"`
 	// Only say what would be done.
-	DryRun *bool  `json:"dry_run,omitempty"`
-	Locale string `json:"locale,omitempty"`
+	DryRun *bool `json:"dry_run,omitempty"`
+	// wp-cli runs the real wp core install; golden fills in the rows that it leaves, which is faster, and falls back to it where that is not possible. The node's own when left out. One of: wp-cli, golden.
+	InstallMode string `json:"install_mode,omitempty"`
+	Locale      string `json:"locale,omitempty"`
 	// A network of sites; true means subdirectories.
 	Multisite any `json:"multisite,omitempty"`
 	// Needed only when several nodes have the domain.
