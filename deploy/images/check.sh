@@ -18,7 +18,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 repo=$(cd "$here/../.." && pwd)
 cache=${WPTK_IMAGES_CACHE:-/var/tmp/wptk-images}
 packages=${WPTK_PACKAGE_SOURCE:-/var/cache/wptk/packages}
-for tool in debootstrap buildah podman runc redis-server mariadbd; do
+for tool in debootstrap buildah podman runc redis-server mariadbd mariadb-install-db; do
   command -v "$tool" >/dev/null || { echo "$tool is missing (make images-check installs it)" >&2; exit 2; }
 done
 work=$(mktemp -d /var/tmp/wptk-run.XXXXXX)
@@ -77,6 +77,7 @@ servers() {
     "$work/deploy/compose-secrets.sh" || return
   ip netns exec "$net" redis-server "$repo/deploy/redis/redis.conf" --dir "$work/redis" --aclfile "$work/deploy/secrets/redis_acl" >"$work/redis.log" 2>&1 &
   started+=($!)
+  id mysql >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin mysql || return
   local password && password=$(cat "$work/deploy/secrets/mariadb_root_password") && chown -R mysql "$work/mysql" "$work/files" && chmod 0711 "$work" || return
   mariadb-install-db --no-defaults --user=mysql --datadir="$work/mysql" --skip-test-db >/dev/null || return
   (umask 077 && echo "CREATE USER root@'%' IDENTIFIED BY '$password'; GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;" >"$work/init.sql") && chown mysql "$work/init.sql" || return
