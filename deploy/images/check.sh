@@ -80,7 +80,7 @@ servers() {
   id mysql >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin mysql || return
   local password && password=$(cat "$work/deploy/secrets/mariadb_root_password") && chown -R mysql "$work/mysql" "$work/files" && chmod 0711 "$work" || return
   mariadb-install-db --no-defaults --user=mysql --datadir="$work/mysql" --skip-test-db >/dev/null || return
-  (umask 077 && echo "CREATE USER root@'%' IDENTIFIED BY '$password'; GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;" >"$work/init.sql") && chown mysql "$work/init.sql" || return
+  (umask 077 && printf '%s\n' "CREATE USER root@'%' IDENTIFIED BY '$password';" "GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;" >"$work/init.sql") && chown mysql "$work/init.sql" || return
   ip netns exec "$net" mariadbd --defaults-file="$repo/deploy/mariadb/wptk.cnf" --user=mysql --datadir="$work/mysql" --socket="$work/mysql/s" \
     --pid-file="$work/mysql/pid" --secure-file-priv="$work/files" --init-file="$work/init.sql" >"$work/mysql.log" 2>&1 &
   started+=($!)
