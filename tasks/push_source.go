@@ -22,8 +22,8 @@ var pushedPaths = []string{"wp-content/languages", "wp-content/plugins", "wp-con
 var people = []string{"users", "usermeta"}
 
 // ownOptions are the target's own, whatever is pushed: whether search engines and mail are let
-// through, where its login page is, and what it has scheduled.
-var ownOptions = []string{"blog_public", "wptk_staging", "wptk_hide_login", "cron"}
+// through, where its login page is, what XML-RPC takes, and what it has scheduled.
+var ownOptions = []string{"blog_public", "wptk_staging", "wptk_hide_login", "wptk_limit_xmlrpc", "cron"}
 
 // tables lists what is pushed, by names in the source.
 func (p pushPlan) tables() []string {

@@ -27,6 +27,7 @@ const (
 	keyLog     = "log"     // of debugging
 	keyMade    = "made"    // there was no .htaccess
 	keyPings   = "pings"   // what was open before
+	keyXMLRPC  = "xmlrpc"  // how it was limited before
 	keyRotated = "rotated"
 	keyEffect  = "effect" // something was really changed
 	keyEnds    = "ends"
@@ -45,6 +46,9 @@ func (h *hardener) steps() []Step {
 	}
 	if h.any(func(m wp.Measure) bool { return m.ID == wp.MeasurePingbacks }) {
 		steps = append(steps, Step{Name: "pingbacks", Message: "Changing who may ping", Weight: 3, Do: h.setPings, Undo: h.undoPings})
+	}
+	if h.any(func(m wp.Measure) bool { return m.ID == wp.MeasureXMLRPCLimit }) {
+		steps = append(steps, Step{Name: "xmlrpc", Message: "Changing what XML-RPC takes", Weight: 3, Do: h.limitXMLRPC, Undo: h.undoXMLRPC})
 	}
 	return append(steps, Step{Name: "record", Message: "Finishing", Commit: true, Do: h.record})
 }

@@ -118,6 +118,12 @@ func (h *hardener) applied(id string, before wp.Applied, site wp.Site) (wp.Appli
 				return a, fmt.Errorf("choosing the end of debugging: %w", err)
 			}
 		}
+	case wp.MeasureXMLRPCLimit:
+		made, err := h.madeMuDir(before)
+		if err != nil {
+			return a, err
+		}
+		a.MadeDir = made
 	case wp.MeasurePingbacks:
 		a.Pings = before.Pings
 		if text := h.Get(keyPings); a.Pings == nil && text != "" {
@@ -144,6 +150,9 @@ func (h *hardener) describe(ctx context.Context, site wp.Site, after wp.Hardenin
 			if holds, known := h.Host.Web.Holds(ctx, site, id); known && h.enabled {
 				o.Confirmed = &holds
 			}
+		}
+		if id == wp.MeasureXMLRPCLimit && h.enabled && after.Has(wp.MeasureXMLRPC) {
+			o.Reason = wp.XMLRPCClosed
 		}
 		if !h.enabled && len(m.Off) > 0 && h.still(ctx, site, m) {
 			o.Status, o.Reason = wp.MeasureApplied, "It was so before it was first applied, and is so again. Ask once more to turn it off all the same."

@@ -155,6 +155,8 @@ type SecurityFacts struct {
 	PrefixDefault   bool           `json:"prefix_default"`
 	HiddenLogin     string         `json:"hidden_login" doc:"Where the login page is, when it is hidden."`
 	LoginHider      bool           `json:"login_hider" doc:"What hides it is there, and not switched off in wp-config.php."`
+	XMLRPCLimited   bool           `json:"xmlrpc_limited" doc:"XML-RPC is to take no bundles of calls and no pingbacks."`
+	XMLRPCLimiter   bool           `json:"xmlrpc_limiter" doc:"What sees to that is there, and not switched off in wp-config.php."`
 }
 
 // DatabaseFacts are of the tables with the site's prefix.

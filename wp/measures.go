@@ -17,6 +17,7 @@ const (
 	MeasureBrowsing     = "block-directory-browsing"
 	MeasureScripts      = "no-script-concatenation"
 	MeasureXMLRPC       = "block-xmlrpc"
+	MeasureXMLRPCLimit  = "limit-xmlrpc"
 	MeasureAuthorScan   = "block-author-scan"
 	MeasureBackupFiles  = "block-backup-files"
 	MeasureHeaders      = "security-headers"
@@ -89,6 +90,7 @@ var Measures = []Measure{
 		On: []ConfigEdit{{"CONCATENATE_SCRIPTS", PHPBool(false)}}, Off: []ConfigEdit{{"CONCATENATE_SCRIPTS", PHPBool(true)}},
 		rule: &rule{path: `/+wp-admin/+load-(?:scripts|styles)\.php`, sample: "wp-admin/load-scripts.php"}},
 	{ID: MeasureXMLRPC, Title: "XML-RPC is closed", rule: &rule{path: `/+xmlrpc\.php`, sample: "xmlrpc.php"}},
+	{ID: MeasureXMLRPCLimit, Title: "XML-RPC takes one call at a time, and no pingbacks"},
 	{ID: MeasureAuthorScan, Title: "Login names cannot be counted through", rule: &rule{
 		query: `(?:^|&)` + spelled("author") + `(?:%5b[^=]*%5d)?=[^&]*\d`, outside: `/+wp-admin/`, sample: "?author=1"}},
 	{ID: MeasureBackupFiles, Title: "Dumps, archives and editors' copies are not served", rule: &rule{

@@ -162,6 +162,9 @@ func (a *auditor) judge(ctx context.Context, m Measure, s *MeasureStatus) error 
 	case m.ID == MeasureHideLogin:
 		a.hiddenLogin(s)
 		return nil
+	case m.ID == MeasureXMLRPCLimit:
+		a.limitedXMLRPC(s)
+		return nil
 	case m.Once:
 		if a.configWhy != "" {
 			s.unavailable(a.configWhy)
@@ -189,6 +192,25 @@ func (a *auditor) hiddenLogin(s *MeasureStatus) {
 		s.drifted("What hides the login page is gone from mu-plugins, or switched off in wp-config.php.")
 	}
 }
+
+// limitedXMLRPC is in the site's options too, but the node knows who asked for it.
+func (a *auditor) limitedXMLRPC(s *MeasureStatus) {
+	switch {
+	case a.seen == nil:
+		s.unavailable("the site's settings could not be read")
+	case !a.seen.XMLRPCLimited && s.Status == MeasureApplied:
+		s.drifted("The site's setting for it is gone.")
+	case a.seen.XMLRPCLimited && !a.seen.XMLRPCLimiter:
+		s.drifted("What limits XML-RPC is gone from mu-plugins, or switched off in wp-config.php.")
+	case a.seen.XMLRPCLimited && s.AppliedBy == nil:
+		s.Status, s.Reason = MeasureApplied, "It came with the site, and this node does not know since when."
+	case a.doc.Has(MeasureXMLRPC):
+		s.Reason = XMLRPCClosed
+	}
+}
+
+// XMLRPCClosed is what there is to say of limits to XML-RPC while nobody gets as far.
+const XMLRPCClosed = "Nobody gets so far while block-xmlrpc is applied."
 
 func (s *MeasureStatus) drifted(format string, args ...any) {
 	s.Status = MeasureDrifted

@@ -43,6 +43,8 @@ type Applied struct {
 	Ending string `json:"ending,omitempty"`
 
 	Pings *Pings `json:"pings,omitempty"`
+	// MadeDir: the install had no directory of must-use plugins.
+	MadeDir bool `json:"made_dir,omitempty"`
 }
 
 // WantedConst is a constant and the source of the value that a measure gave it.

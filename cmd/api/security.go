@@ -50,7 +50,7 @@ type measureBody struct {
 }
 
 type measureInput struct {
-	Measure string `path:"measure" maxLength:"64" example:"block-xmlrpc" doc:"One of block-directory-browsing, no-script-concatenation, block-xmlrpc, block-author-scan, block-backup-files, security-headers, disable-pingbacks, security-keys."`
+	Measure string `path:"measure" maxLength:"64" example:"block-xmlrpc" doc:"One of block-directory-browsing, no-script-concatenation, block-xmlrpc, limit-xmlrpc, block-author-scan, block-backup-files, security-headers, disable-pingbacks, security-keys."`
 	Body    manyBody[measureBody]
 }
 

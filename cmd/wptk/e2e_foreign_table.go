@@ -49,6 +49,8 @@ var foreignChanges = []foreignChange{
 	{path: "/security/file-protection", what: "off", body: fields{"enabled": false, "server": "apache"}},
 	{path: "/security/block-xmlrpc", what: "on", body: fields{"enabled": true, "server": "apache"}},
 	{path: "/security/block-xmlrpc", what: "off", body: fields{"enabled": false, "server": "apache"}},
+	{path: "/security/limit-xmlrpc", what: "on", body: fields{"enabled": true}},
+	{path: "/security/limit-xmlrpc", what: "off", body: fields{"enabled": false}},
 	{path: "/security/disable-pingbacks", what: "on", body: fields{"enabled": true}},
 	{path: "/security/disable-pingbacks", what: "off", body: fields{"enabled": false}},
 
@@ -126,7 +128,8 @@ var foreignInstalls = []foreignInstall{
 		"POST /security/disable-file-edit on": "permission_denied", "POST /security/disable-file-edit off": "permission_denied",
 		"POST /security/toggle-debug on": "permission_denied", "POST /security/toggle-debug off": "permission_denied",
 		"POST /security/disable-pingbacks on": "permission_denied", "POST /security/disable-pingbacks off": "permission_denied",
-		"POST /security/hide-login on": "wp_cli_error", "POST /security/hide-login off": "wp_cli_error", "POST /restore": "none",
+		"POST /security/hide-login on": "wp_cli_error", "POST /security/hide-login off": "wp_cli_error",
+		"POST /security/limit-xmlrpc on": "wp_cli_error", "POST /security/limit-xmlrpc off": "wp_cli_error", "POST /restore": "none",
 		"POST /core/update": "snapshot_impossible", deleteRow: "backup_failed", // nothing is deleted without its last backup
 	}},
 }

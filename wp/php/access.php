@@ -1,6 +1,6 @@
 <?php
 /**
- * Loaded for the commands below (--require): users, login links and the hidden login page.
+ * Loaded for the commands below (--require): users, login links, the hidden login page and limited XML-RPC.
  * What they are told comes by standard input as JSON, since arguments can be read by every
  * user of the host; what they answer is JSON with a "refused", empty when all went well.
  *
@@ -169,8 +169,12 @@ call_user_func(
 			return (string) ( is_multisite() ? get_site_option( 'wptk_hide_login', '' ) : get_option( 'wptk_hide_login', '' ) );
 		};
 
+		$limited = static function () {
+			return '1' === (string) ( is_multisite() ? get_site_option( 'wptk_limit_xmlrpc', '' ) : get_option( 'wptk_limit_xmlrpc', '' ) );
+		};
+
 		// Removes the plugin, and the login links that have run out, if nothing is left to serve.
-		$tidy = static function () use ( $links, $slug, $ours ) {
+		$tidy = static function () use ( $links, $slug, $limited, $ours ) {
 			global $wpdb;
 			$young  = 0;
 			$stored = $wpdb->get_results( $wpdb->prepare( "SELECT option_name, option_value FROM $wpdb->options WHERE option_name LIKE %s", $wpdb->esc_like( $links ) . '%' ) );
@@ -183,7 +187,7 @@ call_user_func(
 				}
 			}
 			$file = WPMU_PLUGIN_DIR . '/wptk.php';
-			if ( 0 === $young && '' === $slug() && '' === (string) get_option( 'wptk_staging', '' ) && $ours( @file_get_contents( $file, false, null, 0, 200 ) ) ) {
+			if ( 0 === $young && '' === $slug() && ! $limited() && '' === (string) get_option( 'wptk_staging', '' ) && $ours( @file_get_contents( $file, false, null, 0, 200 ) ) ) {
 				@unlink( $file );
 			}
 		};
@@ -386,6 +390,48 @@ call_user_func(
 		};
 
 		/*
+		 * Limited XML-RPC.
+		 */
+
+		$described_limit = static function () use ( $limited, $ours ) {
+			return array(
+				'limited'   => $limited(),
+				'there'     => $ours( @file_get_contents( WPMU_PLUGIN_DIR . '/wptk.php', false, null, 0, 200 ) ),
+				'directory' => is_dir( WPMU_PLUGIN_DIR ),
+				'off'       => defined( 'WPTK_LIMIT_XMLRPC' ) && ! WPTK_LIMIT_XMLRPC,
+			);
+		};
+
+		// "do": look, limit, or free; with drop_directory a directory of must-use plugins that
+		// is empty afterwards goes, too.
+		$limit = static function ( $in ) use ( $locked, $install, $tidy, $described_limit ) {
+			if ( 'look' === $in['do'] ) {
+				return $described_limit();
+			}
+			return $locked(
+				static function () use ( $in, $install, $tidy, $described_limit ) {
+					$on = 'limit' === $in['do'];
+					// The file first: the option without it would limit nothing and say that it does.
+					$refused = $on ? $install( $in['plugin'] ) : '';
+					if ( '' !== $refused ) {
+						return array( 'refused' => $refused );
+					}
+					if ( is_multisite() ) {
+						$on ? update_site_option( 'wptk_limit_xmlrpc', '1' ) : delete_site_option( 'wptk_limit_xmlrpc' );
+					} else {
+						$on ? update_option( 'wptk_limit_xmlrpc', '1', true ) : delete_option( 'wptk_limit_xmlrpc' );
+					}
+					$tidy();
+					if ( $in['drop_directory'] ) {
+						@rmdir( WPMU_PLUGIN_DIR );
+					}
+					clearstatcache();
+					return $described_limit();
+				}
+			);
+		};
+
+		/*
 		 * A copy of a site, before anybody sees it.
 		 */
 
@@ -434,6 +480,7 @@ call_user_func(
 		$add( 'issue-login', $issue, 'Stores the hash of a login token.' );
 		$add( 'revoke-login', $revoke, 'Forgets a login token.' );
 		$add( 'settle-copy', $settle, 'Makes a copy of a site one of its own.' );
+		$add( 'limit-xmlrpc', $limit, 'Takes bundles of calls and pingbacks out of XML-RPC, or puts them back.' );
 		$add( 'hide-login', $hide, 'Hides the login page behind a slug, or shows it again.' );
 	}
 );

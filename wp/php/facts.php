@@ -266,6 +266,9 @@ call_user_func(
 				// Where the login page is hidden, and whether what hides it is there (mu/wptk.php).
 				'hidden_login'      => $text( is_multisite() ? get_site_option( 'wptk_hide_login', '' ) : get_option( 'wptk_hide_login', '' ), 64 ),
 				'login_hider'       => file_exists( WPMU_PLUGIN_DIR . '/wptk.php' ) && false !== $constant( 'WPTK_HIDE_LOGIN' ),
+				// The same of limited XML-RPC.
+				'xmlrpc_limited'    => '1' === (string) ( is_multisite() ? get_site_option( 'wptk_limit_xmlrpc', '' ) : get_option( 'wptk_limit_xmlrpc', '' ) ),
+				'xmlrpc_limiter'    => file_exists( WPMU_PLUGIN_DIR . '/wptk.php' ) && false !== $constant( 'WPTK_LIMIT_XMLRPC' ),
 			);
 		};
 

@@ -1,8 +1,8 @@
 <?php
 /**
  * Plugin Name: WisPanel Toolkit
- * Description: Serves one-time login links, hides the login page, and keeps a staging copy from sending mail. The hosting panel puts it here when one of them is asked for; it removes itself when none is in use.
- * Version:     1.0.0
+ * Description: Serves one-time login links, hides the login page, limits XML-RPC, and keeps a staging copy from sending mail. The hosting panel puts it here when one of them is asked for; it removes itself when none is in use.
+ * Version:     1.1.0
  * Author:      WisPanel
  *
  * Login links: the panel's node writes the hash of a token into the options table, for one
@@ -12,6 +12,10 @@
  * at /slug/, and wp-login.php and wp-admin are not found by those who are not logged in.
  * That keeps guessing robots away, it protects nothing. Locked out? Put
  * define( 'WPTK_HIDE_LOGIN', false ); into wp-config.php.
+ *
+ * Limited XML-RPC: while the option "wptk_limit_xmlrpc" is there, apps go on talking to
+ * xmlrpc.php, but no request holds a bundle of calls, with hundreds of guesses at passwords
+ * in it, and nobody is pinged. define( 'WPTK_LIMIT_XMLRPC', false ); suspends that.
  *
  * Staging: while the option "wptk_staging" is there, no mail leaves the site and search
  * engines are told to pass it over. To end that, delete the option, or put
@@ -32,6 +36,7 @@ if ( ! defined( 'ABSPATH' ) ) {
 const LOGIN_FIELD = 'wptk-login';      // In the link and in the form.
 const LOGIN_NAME  = 'wptk_login_';     // Option of a link: this and the token's SHA-256.
 const SLUG_OPTION = 'wptk_hide_login';
+const XMLRPC      = 'wptk_limit_xmlrpc'; // Option, "1" while XML-RPC is limited.
 const STAGING     = 'wptk_staging';    // Option of a staging copy: what blog_public was in the original.
 const LEASE       = 300;               // Seconds that this file stays without a slug after it was last written or touched.
 
@@ -42,8 +47,88 @@ if ( ! defined( 'WP_CLI' ) ) {
 if ( '' !== slug() ) {
 	hide_login();
 }
+if ( is_xmlrpc_limited() ) {
+	limit_xmlrpc();
+}
 if ( is_staging() ) {
 	guard_staging();
+}
+
+/**
+ * Was XML-RPC limited, whether or not wp-config.php suspends that?
+ *
+ * @return bool
+ */
+function has_limit() {
+	return '1' === (string) ( is_multisite() ? get_site_option( XMLRPC, '' ) : get_option( XMLRPC, '' ) );
+}
+
+/**
+ * Is XML-RPC limited?
+ *
+ * @return bool
+ */
+function is_xmlrpc_limited() {
+	return has_limit() && ( ! defined( 'WPTK_LIMIT_XMLRPC' ) || WPTK_LIMIT_XMLRPC );
+}
+
+/**
+ * Leaves XML-RPC to those who make one call at a time with a name and a password.
+ */
+function limit_xmlrpc() {
+	add_filter(
+		'xmlrpc_methods',
+		static function ( $methods ) {
+			return is_array( $methods ) ? array_filter( $methods, __NAMESPACE__ . '\is_single_call', ARRAY_FILTER_USE_KEY ) : $methods;
+		},
+		PHP_INT_MAX
+	);
+	// The server adds system.multicall behind that filter, which no filter is for. This one
+	// comes when it has all its methods and has not read the call yet, and whichever class
+	// another plugin has made it of.
+	add_filter(
+		'xmlrpc_element_limit',
+		static function ( $limit ) {
+			global $wp_xmlrpc_server;
+			if ( isset( $wp_xmlrpc_server->callbacks ) && is_array( $wp_xmlrpc_server->callbacks ) ) {
+				$wp_xmlrpc_server->callbacks = array_filter( $wp_xmlrpc_server->callbacks, __NAMESPACE__ . '\is_single_call', ARRAY_FILTER_USE_KEY );
+			}
+			if ( isset( $wp_xmlrpc_server->capabilities ) && is_array( $wp_xmlrpc_server->capabilities ) ) {
+				unset( $wp_xmlrpc_server->capabilities['system.multicall'] );
+			}
+			return $limit;
+		}
+	);
+	add_filter(
+		'wp_headers',
+		static function ( $headers ) {
+			if ( is_array( $headers ) ) {
+				unset( $headers['X-Pingback'] );
+			}
+			return $headers;
+		},
+		PHP_INT_MAX
+	);
+	// WordPress before 6.1 sends it past that filter.
+	add_action(
+		'wp',
+		static function () {
+			if ( ! headers_sent() ) {
+				header_remove( 'X-Pingback' );
+			}
+		},
+		PHP_INT_MAX
+	);
+}
+
+/**
+ * Is a method of XML-RPC neither a bundle of others nor a pingback?
+ *
+ * @param string $method Its name.
+ * @return bool
+ */
+function is_single_call( $method ) {
+	return 'system.multicall' !== $method && 0 !== strpos( (string) $method, 'pingback.' );
 }
 
 /**
@@ -231,12 +316,12 @@ function page( $title, $content ) {
 }
 
 /**
- * Removes this file when nothing uses it: the login page is not hidden, this is no staging
- * copy, and no login link can be young enough, since making one touches the file.
+ * Removes this file when nothing uses it: the login page is not hidden, XML-RPC not limited,
+ * this is no staging copy, and no login link can be young enough, since making one touches the file.
  */
 function remove_unused() {
 	global $wpdb;
-	if ( '' !== stored_slug() || '' !== (string) get_option( STAGING, '' ) || time() - filemtime( __FILE__ ) < LEASE || ! is_writable( __DIR__ ) ) { // phpcs:ignore WordPress.WP.AlternativeFunctions
+	if ( '' !== stored_slug() || has_limit() || '' !== (string) get_option( STAGING, '' ) || time() - filemtime( __FILE__ ) < LEASE || ! is_writable( __DIR__ ) ) { // phpcs:ignore WordPress.WP.AlternativeFunctions
 		return;
 	}
 	// The panel's node holds the same lock while it puts the file here.
