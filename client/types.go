@@ -941,7 +941,7 @@ type Health struct {
 
 // InstallRequest is a part of requests; what is left out is as the API's document says.
 type InstallRequest struct {
-	// Needed only when several accounts have the domain.
+	// Needed only when several accounts have the domain, and with provision.
 	Account    string `json:"account,omitempty"`
 	AdminEmail string `json:"admin_email,omitempty"`
 	// Generated when left out, and shown once in the result.
@@ -960,20 +960,22 @@ type InstallRequest struct {
 	Locale      string `json:"locale,omitempty"`
 	// A network of sites; true means subdirectories.
 	Multisite any `json:"multisite,omitempty"`
-	// Needed only when several nodes have the domain.
+	// Needed only when several nodes have the domain. With provision: where to make it; the least loaded node that does so when left out.
 	Node string `json:"node,omitempty"`
 	// When another operation has the install; queue by default. One of: queue, fail.
 	OnBusy string `json:"on_busy,omitempty"`
 	// When WordPress is there already; fail by default. One of: fail, return.
 	OnExists string `json:"on_exists,omitempty"`
 	// Required. Relative to the domain's directory.
-	Path        string   `json:"path,omitempty"`
-	Plugins     []string `json:"plugins,omitempty"`
-	SSL         *bool    `json:"ssl,omitempty"`
-	TablePrefix string   `json:"table_prefix,omitempty"`
-	Theme       string   `json:"theme,omitempty"`
-	Title       string   `json:"title,omitempty"`
-	Version     string   `json:"version,omitempty"`
+	Path    string   `json:"path,omitempty"`
+	Plugins []string `json:"plugins,omitempty"`
+	// Make the account and the domain's directory first, as far as they are missing. For admin keys, on nodes that are set up for it.
+	Provision   *bool  `json:"provision,omitempty"`
+	SSL         *bool  `json:"ssl,omitempty"`
+	TablePrefix string `json:"table_prefix,omitempty"`
+	Theme       string `json:"theme,omitempty"`
+	Title       string `json:"title,omitempty"`
+	Version     string `json:"version,omitempty"`
 }
 
 // Installation is a part of answers.
@@ -1171,8 +1173,10 @@ type Node struct {
 	ID            string     `json:"id"`
 	Installations int64      `json:"installations"`
 	// Heartbeats are overdue.
-	Late       bool       `json:"late"`
-	PHPVersion string     `json:"php_version"`
+	Late       bool   `json:"late"`
+	PHPVersion string `json:"php_version"`
+	// It makes accounts and domains for installs that ask for it.
+	Provisions bool       `json:"provisions"`
 	Running    int64      `json:"running"`
 	ScannedAt  *time.Time `json:"scanned_at"`
 	// One of: up, draining, lost.
@@ -1337,6 +1341,8 @@ type Plan struct {
 	Generates []string `json:"generates"`
 	Node      string   `json:"node"`
 	Path      string   `json:"path"`
+	// Account and directory are made as far as they are missing.
+	Provision bool `json:"provision"`
 }
 
 // Plugin is a part of answers.
@@ -1561,6 +1567,10 @@ type SecurityFacts struct {
 	PingbacksOpen   bool `json:"pingbacks_open"`
 	PrefixDefault   bool `json:"prefix_default"`
 	UserAdminExists bool `json:"user_admin_exists"`
+	// XML-RPC is to take no bundles of calls and no pingbacks.
+	XmlrpcLimited bool `json:"xmlrpc_limited"`
+	// What sees to that is there, and not switched off in wp-config.php.
+	XmlrpcLimiter bool `json:"xmlrpc_limiter"`
 }
 
 // SecurityReport is a part of answers.

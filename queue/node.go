@@ -30,6 +30,8 @@ type NodeConfig struct {
 	WordPress []string `json:"wordpress"`
 	FastSlots int      `json:"fast_slots"` // ops at a time, lanes hi and std
 	BulkSlots int      `json:"bulk_slots"` // ops at a time, lane bulk
+	// Provisions: the node makes accounts and domains for installs that ask for it.
+	Provisions bool `json:"provisions,omitempty"`
 	// Exports is the address where the node gives out backups; empty: it does not.
 	Exports string `json:"exports,omitempty"`
 }

@@ -26,6 +26,8 @@ type Install struct {
 	Multisite     string   `json:"multisite,omitempty"`    // "", "subdirectories" or "subdomains"
 	SSL           *bool    `json:"ssl,omitempty"`          // https in the site's address; nil: the node's default
 	Mode          string   `json:"install_mode,omitempty"` // "wp-cli" or "golden"; "": the node's default
+	// Provision has the node make the account and the domain's directory, where it may.
+	Provision bool `json:"provision,omitempty"`
 }
 
 // InstallResult is what a finished install answers. The generated password is

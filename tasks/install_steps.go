@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/wispanel/wptk/wp"
@@ -25,6 +26,7 @@ const (
 	keyDBName   = "db_name"   // of the database and of its user
 	keyDBHost   = "db_host"   // the user's host
 	keyDBIntent = "db_intent" // set while a database of that name can only be ours
+	keyAccount  = "account"   // what was made of the account
 	keyEngine   = "engine"    // set when wp-config.php may have another password than the database
 )
 
@@ -37,6 +39,9 @@ func (p *Install) Steps(r *Run) []Step {
 	steps := in.byWPCLI()
 	if in.mode() == ModeGolden {
 		steps = in.byTemplate()
+	}
+	if p.Provision {
+		steps = slices.Insert(steps, 0, Step{Name: "account", Message: "Creating account and domain", Weight: 5, Do: in.makeAccount, Undo: in.removeAccount})
 	}
 	if len(p.Plugins) > 0 || p.Theme != "" {
 		steps = append(steps, Step{Name: "extras", Message: "Installing plugins and theme", Weight: 30, Do: in.addExtras})

@@ -16,8 +16,9 @@ type Host struct {
 	DBHost      string // DB_HOST of new installs, as PHP reaches the server: "localhost"
 	SiteURL     string // address of a new install: "https://{domain}"
 	Layout      Layout
-	Archives    string // where final archives of deleted installs are kept, private to the worker
-	Crontab     string // crontab(1); looked for when empty, and a node may have none
+	Accounts    *Accounts // nil: none are made here, and none were
+	Archives    string    // where final archives of deleted installs are kept, private to the worker
+	Crontab     string    // crontab(1); looked for when empty, and a node may have none
 	// ObjectCache is what cache.enable gives installs; nil: there is none to offer.
 	ObjectCache *ObjectCache
 	// PHPSocket is where the web server's PHP of an account listens (FastCGI), with {account}

@@ -35,8 +35,9 @@ type installRequest struct {
 	Multisite     multisite `json:"multisite,omitempty"`
 	SSL           *bool     `json:"ssl,omitempty"`
 	InstallMode   string    `json:"install_mode,omitempty" enum:"wp-cli,golden" doc:"wp-cli runs the real wp core install; golden fills in the rows that it leaves, which is faster, and falls back to it where that is not possible. The node's own when left out."`
-	Node          string    `json:"node,omitempty" maxLength:"63" doc:"Needed only when several nodes have the domain."`
-	Account       string    `json:"account,omitempty" maxLength:"32" doc:"Needed only when several accounts have the domain."`
+	Node          string    `json:"node,omitempty" maxLength:"63" doc:"Needed only when several nodes have the domain. With provision: where to make it; the least loaded node that does so when left out."`
+	Account       string    `json:"account,omitempty" maxLength:"32" doc:"Needed only when several accounts have the domain, and with provision."`
+	Provision     bool      `json:"provision,omitempty" doc:"Make the account and the domain's directory first, as far as they are missing. For admin keys, on nodes that are set up for it."`
 	OnExists      string    `json:"on_exists,omitempty" enum:"fail,return" doc:"When WordPress is there already; fail by default."`
 	OnBusy        string    `json:"on_busy,omitempty" enum:"queue,fail" doc:"When another operation has the install; queue by default."`
 	DryRun        bool      `json:"dry_run,omitempty" doc:"Only say what would be done."`
@@ -53,7 +54,7 @@ func (q *installRequest) task() *tasks.Install {
 	return &tasks.Install{
 		Title: q.Title, AdminUser: q.AdminUser, AdminPassword: tasks.Secret(q.AdminPassword), AdminEmail: q.AdminEmail,
 		DBName: q.DBName, Version: q.Version, Locale: q.Locale, TablePrefix: q.TablePrefix,
-		Plugins: q.Plugins, Theme: q.Theme, Multisite: string(q.Multisite), SSL: q.SSL, Mode: q.InstallMode,
+		Plugins: q.Plugins, Theme: q.Theme, Multisite: string(q.Multisite), SSL: q.SSL, Mode: q.InstallMode, Provision: q.Provision,
 	}
 }
 
@@ -100,6 +101,11 @@ func (q *installRequest) problems() []tasks.Problem {
 	} else if reason := badPath(q.Path); reason != "" {
 		wrong("path", reason)
 	}
+	if q.Provision {
+		if reason := tasks.ValidNewAccount(q.Account); reason != "" {
+			wrong("account", reason)
+		}
+	}
 	return append(all, q.task().Validate()...)
 }
 
@@ -138,6 +144,7 @@ type plan struct {
 	Domain    string   `json:"domain"`
 	Path      string   `json:"path"`
 	Generates []string `json:"generates" doc:"What is made up because the request leaves it out."`
+	Provision bool     `json:"provision" doc:"Account and directory are made as far as they are missing."`
 	Conflict  bool     `json:"conflict" doc:"WordPress is there already."`
 }
 
@@ -145,7 +152,7 @@ type plan struct {
 func (s *server) install(ctx context.Context, in *installInput) (*mutation, error) {
 	q := in.Body
 	exchangeOf(ctx).target = q.domain() + "/" + q.Path
-	place, err := s.locate(ctx, q)
+	place, err := s.place(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +197,7 @@ func (s *server) existing(ctx context.Context, q *installRequest, site tasks.Sit
 }
 
 func (s *server) dryRun(ctx context.Context, q *installRequest, site tasks.SiteRef) (*mutation, error) {
-	would := &plan{Node: site.Node, Account: site.Account, Domain: site.Domain, Path: site.Path, Generates: []string{}}
+	would := &plan{Node: site.Node, Account: site.Account, Domain: site.Domain, Path: site.Path, Provision: q.Provision, Generates: []string{}}
 	for name, value := range map[string]string{"admin_password": q.AdminPassword, "db_name": q.DBName} {
 		if value == "" {
 			would.Generates = append(would.Generates, name)

@@ -56,6 +56,7 @@ type nodeView struct {
 	FastQueue int             `json:"fast_queued" doc:"Operations that wait for one of the fast slots. Those behind others of their install are not counted yet."`
 	BulkQueue int             `json:"bulk_queued" doc:"Operations that wait for one of the bulk slots."`
 	Sites     int             `json:"installations"`
+	Provision bool            `json:"provisions" doc:"It makes accounts and domains for installs that ask for it."`
 	Heartbeat stamp           `json:"heartbeat_at"`
 	Scanned   stamp           `json:"scanned_at"`
 }
@@ -63,7 +64,7 @@ type nodeView struct {
 func viewNode(n queue.NodeInfo, waiting map[tasks.Class]int) nodeView {
 	return nodeView{
 		ID: n.ID, State: n.State, Late: n.Late, Version: n.Version, PHP: n.PHP, WPCLI: n.WPCLI, WordPress: orEmpty(n.WordPress),
-		FastSlots: n.FastSlots, BulkSlots: n.BulkSlots, Running: n.Running, Sites: n.Sites,
+		FastSlots: n.FastSlots, BulkSlots: n.BulkSlots, Running: n.Running, Sites: n.Sites, Provision: n.Provisions,
 		FastQueue: waiting[tasks.Interactive] + waiting[tasks.Standard], BulkQueue: waiting[tasks.Bulk],
 		Heartbeat: stamp(n.Heartbeat), Scanned: stamp(n.Scanned),
 	}

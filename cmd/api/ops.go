@@ -76,6 +76,13 @@ func (s *server) retryOperation(ctx context.Context, in *opInput) (*mutation, er
 	default:
 		return nil, newProblem("CONFLICT", fmt.Sprintf("The operation is %s; only a failed or cancelled one can be retried", old.State))
 	}
+	if makes, err := provisions(old); err != nil {
+		return nil, err
+	} else if makes {
+		if err := mayProvision(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if _, err := s.servingNode(ctx, old.Site.Node); err != nil {
 		return nil, err
 	}

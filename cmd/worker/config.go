@@ -24,8 +24,9 @@ type Config struct {
 	Node     string `help:"This node's id, for ever: a-z, 0-9, dot and dash." required:"" placeholder:"ID"`
 	StateDir string `help:"Where the node keeps its journal, keys, locks and unpacked packages." default:"/var/lib/wptk" placeholder:"DIR"`
 
-	Sites   []string `help:"Where domains live: the first * is the account, the second the domain." default:"/home/*/domains/*" placeholder:"GLOB"`
-	SiteURL string   `name:"site-url" help:"Address of a new site." default:"https://{domain}" placeholder:"URL"`
+	Sites     []string `help:"Where domains live: the first * is the account, the second the domain." default:"/home/*/domains/*" placeholder:"GLOB"`
+	Provision bool     `help:"Let admins have accounts made: a Unix user, and the domain's directory below the first --sites. Needs root."`
+	SiteURL   string   `name:"site-url" help:"Address of a new site." default:"https://{domain}" placeholder:"URL"`
 
 	InstallMode string `name:"install-mode" help:"How sites are installed that do not say so themselves: wp-cli runs the real wp core install, golden fills in the rows that it leaves." enum:"wp-cli,golden" default:"wp-cli"`
 
@@ -97,6 +98,9 @@ func (c *Config) Validate() error {
 	root := os.Geteuid() == 0
 	if root && c.AsInvoker {
 		wrong("--as-invoker: refused for root; sites' code would run as root")
+	}
+	if !root && c.Provision {
+		wrong("--provision: needs root, who alone makes users")
 	}
 	if !root && !c.AsInvoker {
 		wrong("--as-invoker: needed without root, since only root can become the sites' own users")

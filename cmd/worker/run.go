@@ -230,8 +230,8 @@ func openHost(cfg *Config, metrics *queue.Metrics, log *slog.Logger) (*wp.Host, 
 		return nil, err
 	}
 	return &wp.Host{Node: cfg.Node, CLI: cli, DB: db, Packages: packages, ObjectCache: cache, PHPSocket: cfg.PHPSocket,
-		DBHost: cfg.DBHost, SiteURL: cfg.SiteURL, InstallMode: cfg.InstallMode, Layout: layout, Web: cfg.web(), Measures: measures,
-		Files: wp.Files{Calm: cfg.web().Calm()}}, nil
+		DBHost: cfg.DBHost, SiteURL: cfg.SiteURL, InstallMode: cfg.InstallMode, Layout: layout, Accounts: wp.NewAccounts(layout, cfg.Provision),
+		Web: cfg.web(), Measures: measures, Files: wp.Files{Calm: cfg.web().Calm()}}, nil
 }
 
 // describe is what the fleet learns about this node.
@@ -246,6 +246,6 @@ func describe(ctx context.Context, cfg *Config, state *state, host *wp.Host, inf
 	return queue.NodeConfig{
 		ID: cfg.Node, Version: boot.Version(), Recipient: state.key.Recipient(),
 		PHP: info.PHP, WPCLI: info.WPCLI, WordPress: versions,
-		FastSlots: cfg.SlotsFast, BulkSlots: cfg.SlotsBulk,
+		FastSlots: cfg.SlotsFast, BulkSlots: cfg.SlotsBulk, Provisions: cfg.Provision,
 	}
 }

@@ -32,8 +32,9 @@ type installCmd struct {
 	Multisite   string   `help:"A network of sites: subdirectories or subdomains." enum:",subdirectories,subdomains" default:"" env:"-"`
 	NoSSL       bool     `name:"no-ssl" help:"http in the site's address." env:"-"`
 	InstallMode string   `help:"wp-cli for the real wp core install, golden for the rows that it leaves from a template; the node's own when left out." enum:",wp-cli,golden" default:"" env:"-"`
-	Node        string   `help:"Needed only when several nodes have the domain." env:"-"`
-	Account     string   `help:"Needed only when several accounts have the domain." env:"-"`
+	Node        string   `help:"Needed only when several nodes have the domain; with --provision, where to make it." env:"-"`
+	Account     string   `help:"Needed only when several accounts have the domain, and with --provision." env:"-"`
+	Provision   bool     `help:"Make the account and the domain's directory first (admin keys)." env:"-"`
 	OnExists    string   `help:"What to do when WordPress is there already: fail or return." enum:",fail,return" default:"" env:"-"`
 	DryRun      bool     `help:"Only say what would be done." env:"-"`
 	Watch       bool     `help:"Follow the operation until it is done." short:"w" env:"-"`
@@ -58,6 +59,7 @@ type installBody struct {
 	InstallMode   string   `json:"install_mode,omitempty"`
 	Node          string   `json:"node,omitempty"`
 	Account       string   `json:"account,omitempty"`
+	Provision     bool     `json:"provision,omitempty"`
 	OnExists      string   `json:"on_exists,omitempty"`
 	DryRun        bool     `json:"dry_run,omitempty"`
 }
@@ -75,7 +77,8 @@ func (cmd *installCmd) Run(ctx context.Context, a *app) error {
 	body := installBody{Domain: cmd.Domain, Path: cmd.Path, Title: cmd.Title, AdminUser: cmd.AdminUser, AdminPassword: password,
 		AdminEmail: cmd.AdminEmail, DBName: cmd.DBName, Version: cmd.Core, Locale: cmd.Locale, TablePrefix: cmd.TablePrefix,
 		Plugins: cmd.Plugin, Theme: cmd.Theme, Multisite: cmd.Multisite, InstallMode: cmd.InstallMode, Node: cmd.Node, Account: cmd.Account,
-		OnExists: cmd.OnExists, DryRun: cmd.DryRun}
+		Provision: cmd.Provision,
+		OnExists:  cmd.OnExists, DryRun: cmd.DryRun}
 	if cmd.NoSSL {
 		body.SSL = new(bool)
 	}
