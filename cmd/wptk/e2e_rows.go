@@ -19,6 +19,7 @@ const (
 // plugins/install brings, plugins/delete takes away.
 var e2eRows = []e2eRow{
 	{name: installRow, check: checkInstall},
+	{name: "POST /install (provision)", check: checkProvision, beside: true},
 	{name: "GET /install/{id}/progress", check: checkProgress},
 	{name: "GET /installations", check: checkInstallations},
 	{name: "GET /installation", check: checkInstallation},

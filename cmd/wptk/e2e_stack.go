@@ -41,9 +41,13 @@ func (e *e2e) up(ctx context.Context) error {
 	if err := errors.Join(e.stack.processes(ctx, bins, nil, !e.root), e.stack.secret("cache-password", e.cache.Password)); err != nil {
 		return err
 	}
-	err = e.stack.worker(bins, e.demo.sites[0], !e.root, "--slots-fast", "4",
+	provision := []string{}
+	if e.root {
+		provision = []string{"--provision"}
+	}
+	err = e.stack.worker(bins, e.demo.sites[0], !e.root, append(provision, "--slots-fast", "4",
 		"--object-cache-url", "redis://"+e.cache.Addr+"/0", "--object-cache-password-file", e.state.dir("cache-password"),
-		"--php-socket", filepath.Join(e.pools(), "{account}.sock"))
+		"--php-socket", filepath.Join(e.pools(), "{account}.sock"))...)
 	if err != nil {
 		return err
 	}
