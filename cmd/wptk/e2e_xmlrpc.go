@@ -60,9 +60,9 @@ func (x *exam) pingAddress() string {
 		return ""
 	}
 	v := x.visitor()
-	res, _, err := v.visit(x.ctx, "/?p=1", nil)
+	res, _, err := v.visit(x.ctx, "/?p=1", nil) //nolint:bodyclose // visit has read and closed it
 	if err == nil && res.StatusCode/100 == 3 { // to its permalink
-		res, _, err = v.visit(x.ctx, strings.TrimPrefix(res.Header.Get("Location"), x.url()), nil)
+		res, _, err = v.visit(x.ctx, strings.TrimPrefix(res.Header.Get("Location"), x.url()), nil) //nolint:bodyclose // so it has
 	}
 	if err != nil {
 		x.note(err)
