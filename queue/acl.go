@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/wispanel/wptk/tasks"
@@ -58,10 +59,14 @@ func NodeLogin(prefix, node string) (Login, error) {
 	return l, nil
 }
 
-// APILogin is what an API, or the operator's command line, needs: all of the toolkit's keys.
+// APILogin is what an API, or the operator's command line, needs: all of the toolkit's keys, and
+// to wait for a replica before it calls something accepted.
 func APILogin(prefix string) Login {
 	p := orDefault(prefix)
-	return Login{Name: "api", Keys: []string{p + "*", "asynq:*"}, Channels: []string{p + "*", "asynq:*"}, Commands: toolkitCommands}
+	return Login{
+		Name: "api", Keys: []string{p + "*", "asynq:*"}, Channels: []string{p + "*", "asynq:*"},
+		Commands: append(slices.Clone(toolkitCommands), "+wait"),
+	}
 }
 
 // MonitorLogin looks whether the server is well: for health checks and exporters.

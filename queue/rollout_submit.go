@@ -47,7 +47,7 @@ func (c *Client) SubmitRollout(ctx context.Context, sub RolloutSubmission) (Rece
 	}
 	n := c.names
 	keys := []string{n.op(op.ID), n.events(op.ID), n.targets(op.ID), n.states(op.ID), n.openRollouts(), n.feed(shardOf(op.ID))}
-	created, err := rolloutSubmitScript.Run(ctx, c.rdb, keys, args...).Int()
+	created, err := c.accept(ctx, rolloutSubmitScript, keys, args...)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("recording rollout: %w", err)
 	}
@@ -55,7 +55,7 @@ func (c *Client) SubmitRollout(ctx context.Context, sub RolloutSubmission) (Rece
 		c.survived("publish", "leaving a rollout's place in the index to the leader", err, "op", op.ID)
 	}
 	got, err := c.Get(ctx, op.ID)
-	return Receipt{Op: got, Created: created == 1}, err
+	return Receipt{Op: got, Created: created == int64(1)}, err
 }
 
 func (c *Client) rolloutArgs(op tasks.Op, sub RolloutSubmission) ([]any, error) {

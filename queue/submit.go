@@ -99,11 +99,12 @@ func (c *Client) record(ctx context.Context, sub Submission) (position int, crea
 		n.last(op.Site.ID), n.open(shard), n.events(op.ID), n.feed(shard),
 	}
 	args := append([]any{op.ID, bit(sub.FailIfBusy), bit(sub.FailIfExists), n.changes()}, recordFields(op, sub.Retention)...)
-	answer, err := submitScript.Run(ctx, c.rdb, keys, args...).Slice()
+	answer, err := c.accept(ctx, submitScript, keys, args...)
 	if err != nil {
 		return 0, false, fmt.Errorf("recording op: %w", err)
 	}
-	code, detail := pair(answer)
+	parts, _ := answer.([]any)
+	code, detail := pair(parts)
 	switch code {
 	case 1, 0:
 		at, _ := detail.(int64)

@@ -2,7 +2,9 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"syscall"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -79,4 +81,31 @@ func TestEverythingWorksBehindSentinels(t *testing.T) {
 	g := must[*devstack.Group](t)(devstack.RedisSentinel(t.Context()))
 	t.Cleanup(func() { ok(t, g.Stop()) })
 	whole(t, openStore(t, g.URL))
+}
+
+// What only the master has, a failover throws away.
+func TestNothingIsAcceptedBehindSentinelsThatNoReplicaHas(t *testing.T) {
+	t.Parallel()
+	g := must[*devstack.Group](t)(devstack.RedisSentinel(t.Context()))
+	t.Cleanup(func() { ok(t, g.Stop()) })
+	c := NewClient(openStore(t, g.URL))
+	hang := func(s syscall.Signal) {
+		for _, replica := range g.Servers[1:] {
+			ok(t, replica.Signal(s))
+		}
+	}
+	op := newOp("a.example")
+	hang(syscall.SIGSTOP)
+	t.Cleanup(func() { hang(syscall.SIGCONT) })
+	if _, err := c.Submit(t.Context(), Submission{Op: op}); !errors.Is(err, errNotCopied) || !Unavailable(err) {
+		t.Fatalf("with replicas that hang: %v", err)
+	}
+	if _, err := c.Submit(t.Context(), Submission{Op: op}); !errors.Is(err, errNotCopied) { // it is there, and still on the master alone
+		t.Fatalf("asked again: %v", err)
+	}
+	hang(syscall.SIGCONT)
+	receipt := must[Receipt](t)(c.Submit(t.Context(), Submission{Op: op}))
+	if receipt.Created || receipt.Op.ID != op.ID {
+		t.Errorf("with a replica that goes on: %+v", receipt)
+	}
 }

@@ -48,8 +48,8 @@ func RedisSentinel(ctx context.Context) (_ *Group, err error) {
 	master := g.Servers[0]
 	// A sentinel learns of replicas from the master, and asks it again only every 10 s.
 	err = await(ctx, func() (bool, error) {
-		n, err := info(ctx, master, "replication", "connected_slaves")
-		return n == "2", err
+		text, err := command(ctx, master, "INFO", "replication")
+		return strings.Count(text, "state=online") == 2, err // connected are also those that still load
 	})
 	if err != nil {
 		return g, fmt.Errorf("waiting for replicas: %w", err)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -103,18 +102,4 @@ func redisConf(kind string, s *Server, o RedisOptions) string {
 		}
 	}
 	return strings.Join(append(lines, o.Extra...), "\n") + "\n"
-}
-
-// info answers one field of INFO.
-func info(ctx context.Context, s *Server, section, field string) (string, error) {
-	text, err := command(ctx, s, "INFO", section)
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(text) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), field+":"); ok {
-			return value, nil
-		}
-	}
-	return "", fmt.Errorf("reading INFO %s: no field %s", section, field)
 }
