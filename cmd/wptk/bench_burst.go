@@ -98,7 +98,7 @@ func (b *burst) installs(ctx context.Context, site *e2eSite) error {
 		return fmt.Errorf("asking for installs: %w", err)
 	}
 	for _, id := range ids {
-		op, err := client.follow(ctx, id, func(operation, []byte) error { return nil })
+		op, err := client.eager().follow(ctx, id, func(operation, []byte) error { return nil })
 		if err == nil && op.Status != tasks.Succeeded {
 			err = fmt.Errorf("an install is %s: %s", op.Status, op.failure())
 		}

@@ -62,7 +62,7 @@ func (x *exam) metered(id string, began meter, steps map[string][]cost) (op oper
 		return op
 	}
 	step, last := "queued", began
-	op, err := x.e2e.stack.client.follow(x.ctx, id, func(op operation, _ []byte) error {
+	op, err := x.e2e.stack.client.eager().follow(x.ctx, id, func(op operation, _ []byte) error {
 		if op.Step == step && !op.Done {
 			return nil
 		}

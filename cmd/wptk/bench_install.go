@@ -140,7 +140,7 @@ func measureInstall(ctx context.Context, site *e2eSite, path, mode string) (m me
 	if err != nil {
 		return m, err
 	}
-	op, err := site.e2e.stack.client.follow(ctx, took.OperationID, func(op operation, _ []byte) error {
+	op, err := site.e2e.stack.client.eager().follow(ctx, took.OperationID, func(op operation, _ []byte) error {
 		if now := time.Now(); op.Step != step || op.Done {
 			m.steps[step] += milliseconds(now.Sub(last))
 			step, last = op.Step, now
