@@ -35,6 +35,10 @@ type CallOptions struct {
 	Input   io.Reader
 	Output  io.Writer
 	Started func(Record) error
+	// Writable is that of Spec.
+	Writable []string
+
+	within *Containment
 }
 
 // DefaultMaxAnswer is the largest answer that is read from a Call.
@@ -103,7 +107,7 @@ func call(ctx context.Context, as Identity, opt CallOptions, name string, in, ou
 	}
 	stderr := Capped(maxCallStderr)
 	spec := &Spec{
-		Path: selfExe, Env: callEnv(as), As: as, Limits: opt.Limits, Keep: opt.Keep, Started: opt.Started,
+		Path: selfExe, Env: callEnv(as), As: as, Limits: opt.Limits, Keep: opt.Keep, Started: opt.Started, Writable: opt.Writable, within: opt.within,
 		Stdin: bytes.NewReader(request), Stderr: stderr, Grace: time.Second,
 	}
 	if opt.Input != nil {

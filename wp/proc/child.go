@@ -18,7 +18,9 @@ func becomeProgram() int {
 		path := string(o.Path)
 		argv := append([]string{filepath.Base(path)}, toStrings(o.Args)...)
 		// Limits come last: they may be too small for the Go program that we still are.
-		if err := resetSignals(); err != nil {
+		if err := o.Walls.enclose(); err != nil {
+			f = failed(stageEnclose, err)
+		} else if err := resetSignals(); err != nil {
 			f = failed(stageSignals, err)
 		} else if err := applyLimits(o.Limits); err != nil {
 			f = failed(stageLimits, err)
@@ -33,8 +35,12 @@ func becomeProgram() int {
 // enter does what both kinds of children begin with. The gate stays open until execve.
 func enter() (o order, gate rawFD, f *failure) {
 	gate = rawFD(controlFD)
-	if err := json.NewDecoder(gate).Decode(&o); err != nil {
+	from, kept := orderFD()
+	if err := json.NewDecoder(from).Decode(&o); err != nil {
 		return o, gate, failed(stageUnknown, err)
+	}
+	if kept {
+		unix.Close(int(from))
 	}
 	if err := verifySandbox(&o); err != nil {
 		return o, gate, failed(stageVerify, err)

@@ -11,6 +11,7 @@ const (
 	roleSupervisor = "wptk-supervisor"
 	roleProgram    = "wptk-child" // becomes the program by execve
 	roleCall       = "wptk-call"  // runs a registered function
+	roleEnclose    = "wptk-walls" // becomes roleCall, restricted
 )
 
 // selfExe is the running binary itself, also after an upgrade has replaced its file.
@@ -27,7 +28,7 @@ var mainCalled atomic.Bool
 // The helpers leave by syscall.Exit: they have nothing buffered, and os.Exit waits a second
 // in binaries built with the race detector.
 
-// init serves the two roles that every run goes through. It is here and not in Main because
+// init serves the roles that every run goes through. It is here and not in Main because
 // the Go linker initialises a package as soon as its own imports are ready: the helper
 // starts without waiting for net/http, Prometheus, Redis and the rest of a big binary.
 func init() {
@@ -39,6 +40,8 @@ func init() {
 		syscall.Exit(supervise())
 	case roleProgram:
 		syscall.Exit(becomeProgram())
+	case roleEnclose:
+		syscall.Exit(encloseCall())
 	}
 }
 

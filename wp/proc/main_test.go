@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 		case miniStorerArg:
 			miniStorer()
 			return
+		case delegateArg:
+			delegate()
+			return
 		case forgetfulArg:
 			forgetful()
 			return

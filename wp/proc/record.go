@@ -18,9 +18,10 @@ import (
 // reuse and reboots. It is meant to be stored as JSON.
 type Record struct {
 	PID        int    `json:"pid"`
-	StartTicks uint64 `json:"start_ticks"` // /proc/PID/stat field 22
-	Boot       string `json:"boot"`        // /proc/sys/kernel/random/boot_id
-	UID        uint32 `json:"uid"`         // the user the program runs as
+	StartTicks uint64 `json:"start_ticks"`     // /proc/PID/stat field 22
+	Boot       string `json:"boot"`            // /proc/sys/kernel/random/boot_id
+	UID        uint32 `json:"uid"`             // the user the program runs as
+	Group      string `json:"group,omitempty"` // directory of its control group
 }
 
 // killPatience bounds the wait for killed processes to go. Only uninterruptible sleep (a
@@ -74,6 +75,9 @@ func (r Record) KillGroup() error {
 	}
 	if err := r.killSession(killPatience); err != nil {
 		return fmt.Errorf("ending session %d: %w", r.PID, err)
+	}
+	if r.Group != "" {
+		return endGroup(r.Group, killPatience)
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type Process struct {
 	record  Record
 	pid     int
 	pipes   *pipes
+	group   *group // nil: it has none of its own
 
 	started chan struct{} // closed when the program runs or has failed to
 	failed  error         // why it failed to; set before started is closed
@@ -128,11 +129,18 @@ func start(ctx context.Context, s *Spec, answer writer) (*Process, error) {
 	if p.pipes, err = newPipes(s, answer); err != nil {
 		return nil, err
 	}
-	if err := p.spawn(); err != nil {
+	if p.group, err = contained(s).Groups.enter(); err != nil {
 		p.pipes.close()
 		return nil, err
 	}
-	return p, p.launch(ctx, s, newOrder(s, cred, len(p.pipes.extra), answer != nil))
+	if err := p.spawn(); err != nil {
+		p.pipes.close()
+		_, ending := p.group.end(time.Second)
+		return nil, errors.Join(err, ending)
+	}
+	o := newOrder(s, cred, len(p.pipes.extra), answer != nil)
+	o.Group = p.group != nil
+	return p, p.launch(ctx, s, o)
 }
 
 // spawn starts the supervisor in a session of its own.
@@ -152,10 +160,14 @@ func (p *Process) spawn() error {
 	if p.pipes.hold != nil {
 		files = append(files, p.pipes.hold)
 	}
+	if p.group != nil {
+		files = append(files, p.group.fd)
+	}
 	p.sup, err = os.StartProcess(selfExe, []string{roleSupervisor}, &os.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=1"}, Files: files, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	p.pipes.closeTheirs()
+	p.group.release()
 	if err != nil {
 		p.control.Close()
 		return fmt.Errorf("starting supervisor: %w", err)
@@ -167,6 +179,9 @@ func (p *Process) spawn() error {
 // exec'ed. On error nothing of the run is left.
 func (p *Process) launch(ctx context.Context, s *Spec, o order) error {
 	record, err := newRecord(p.sup.Pid, o.Cred.UID)
+	if p.group != nil {
+		record.Group = p.group.dir
+	}
 	p.record = record
 	go p.follow()
 	ordered := make(chan struct{}) // the order must come first, and a short input is soon given
@@ -297,12 +312,20 @@ func (p *Process) settle(ended *ending, started bool) {
 	if ended == nil && (!started || p.failed == nil) {
 		lost = errors.Join(ErrLost, waitErr, p.record.killSession(time.Second))
 	}
+	patience := time.Second
+	if lost != nil {
+		patience = killPatience
+	}
+	outOfMemory, err := p.group.end(patience)
+	if err != nil {
+		lost = errors.Join(lost, err)
+	}
 	p.pipes.drain()
 	p.control.Close()
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.exit = Exit{Code: -1, Wall: time.Since(p.began)}
+	p.exit = Exit{Code: -1, Wall: time.Since(p.began), OutOfMemory: outOfMemory}
 	var stopErr error
 	if ended != nil {
 		p.exit.User, p.exit.System, p.exit.MaxRSS = ended.User, ended.System, ended.MaxRSS

@@ -17,7 +17,8 @@ type Identity struct {
 	UID  uint32
 	GID  uint32
 	Name string // login name, for messages and for callers that build USER
-	Home string // home folder, for callers that build HOME; never opened here
+	Home string // home folder, for callers that build HOME
+	Tree string // what of the file system is the user's besides Home: its hosting account
 }
 
 // Spec says what to run, as whom, and where its bytes go.
@@ -45,9 +46,15 @@ type Spec struct {
 	As     Identity
 	Limits Limits
 
+	// Writable are directories that the run may change besides those of its identity. They
+	// matter with Landlock alone.
+	Writable []string
+
 	// Trusted lifts the identity check and the sandbox. It is for servers and tools of our
 	// own (redis, mariadb, restic as root), never for anything that loads tenant code.
 	Trusted bool
+
+	within *Containment // instead of Contain's, for tests
 
 	// Keep are inherited as descriptors 3, 4, … (a site's lock). They stay open until the
 	// last process of the run is gone.
@@ -69,7 +76,9 @@ type Exit struct {
 	Wall   time.Duration
 	User   time.Duration // CPU of the program and the children it waited for
 	System time.Duration
-	MaxRSS int64 // bytes; includes the few MiB of the helper that became the program
+	// OutOfMemory: the run was ended for using more than its control group has.
+	OutOfMemory bool
+	MaxRSS      int64 // bytes; includes the few MiB of the helper that became the program
 }
 
 // Reasons of Exit.Reason.

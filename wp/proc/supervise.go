@@ -25,6 +25,7 @@ type supervisor struct {
 	sweepMe chan os.Signal
 
 	child   int // the program's pid
+	group   int // descriptor of its control group; -1 without one
 	reaped  bool
 	stopped bool
 	ended   ending
@@ -53,6 +54,10 @@ func supervise() int {
 	dec := json.NewDecoder(rawFD(controlFD))
 	if err := dec.Decode(&s.order); err != nil {
 		return exitHelper // the worker died before it said what to run
+	}
+	s.group = -1
+	if s.order.Group {
+		s.group = s.groupFD()
 	}
 	gate, failure := s.fork()
 	if failure != nil {
@@ -109,9 +114,15 @@ func (s *supervisor) fork() (gate int, f *failure) {
 	if s.order.Cred.Set { // no Groups: setgroups(2) with an empty list
 		attr.Sys.Credential = &syscall.Credential{Uid: s.order.Cred.UID, Gid: s.order.Cred.GID}
 	}
+	if s.order.Group { // in it from its first instruction on
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, s.group
+	}
 	role := roleProgram
 	if s.order.Call {
 		role, attr.Env = roleCall, toStrings(s.order.Env)
+		if s.order.Walls != nil {
+			role = roleEnclose
+		}
 	}
 	if s.child, err = syscall.ForkExec(selfExe, []string{role}, attr); err != nil {
 		return 0, failed(stageFork, err)
@@ -144,6 +155,15 @@ func releaseStdio() *failure {
 		}
 	}
 	return nil
+}
+
+// groupFD is the directory of the run's control group.
+func (s *supervisor) groupFD() int {
+	fd := controlFD + 1 + s.order.Keep
+	if s.order.Hold {
+		fd++
+	}
+	return fd
 }
 
 // letGo closes the input of the program, which the worker has written to its end.
@@ -233,6 +253,9 @@ func (s *supervisor) sweep() {
 	}
 	if s.reap() {
 		return
+	}
+	if s.group >= 0 {
+		killGroup(s.group)
 	}
 	// Only this thread sweeps, and it must get its turn among a tenant's busy processes. An
 	// unprivileged supervisor is refused and waits in the queue like everybody.

@@ -27,6 +27,11 @@ type order struct {
 	// Hold: one more descriptor follows those, the write end of the program's input. It is
 	// the supervisor's alone and stays open until opEOF.
 	Hold bool
+	// Group: one more descriptor follows those, the directory of the run's control group. It
+	// is the supervisor's alone.
+	Group bool
+	// Walls is what files the child may reach; nil: what its user may.
+	Walls *walls `json:",omitempty"`
 	// Call makes the child run a registered function instead of a program.
 	Call bool
 }
@@ -80,11 +85,13 @@ const (
 	stageSignals
 	stageLimits
 	stageExec
+	stageEnclose
 )
 
 var stageNames = [...]string{
 	"starting", "becoming supervisor", "dropping privileges", "forking", "verifying dropped privileges",
 	"arranging descriptors", "entering working folder", "resetting signals", "setting limits", "executing program",
+	"shutting off other files",
 }
 
 func (s stage) String() string {
@@ -118,6 +125,7 @@ func newOrder(s *Spec, cred credential, keep int, call bool) order {
 	return order{
 		Path: []byte(s.Path), Args: toBytes(s.Args), Env: toBytes(s.Env), Dir: []byte(dir),
 		Cred: cred, Limits: s.Limits.rlimits(s.Trusted, cred.Set), Sandbox: !s.Trusted, Keep: keep, Call: call, Hold: s.StdinWhole,
+		Walls: contained(s).Landlock.walls(s),
 	}
 }
 
