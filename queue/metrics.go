@@ -28,6 +28,7 @@ type Metrics struct {
 	cliRuns    *prometheus.CounterVec
 	cliSeconds *prometheus.HistogramVec
 	cliKills   *prometheus.CounterVec
+	limited    *prometheus.CounterVec
 	journal    prometheus.Histogram
 
 	requests       *prometheus.CounterVec
@@ -73,7 +74,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 
 		cliRuns:    counters("wp_cli_runs_total", "WP-CLI processes that ended.", "command", "result"),
 		cliSeconds: histograms("wp_cli_duration_seconds", "Run time of one WP-CLI process.", stepBuckets, "command"),
-		cliKills:   counters("wp_cli_kills_total", "WP-CLI processes that were ended before their own end, by why: timeout, cancelled, killed, or a signal from elsewhere.", "reason"),
+		cliKills:   counters("wp_cli_kills_total", "WP-CLI processes that were ended before their own end, by why: timeout, cancelled, killed, memory (of its control group), or a signal from elsewhere.", "reason"),
+		limited:    counters("run_limits_total", "Commands of sites that met a limit of their control group.", "limit"),
 		journal:    histogram("journal_write_seconds", "Time until an entry of the node's journal is on its disk.", httpBuckets),
 
 		requests:       counters("http_requests_total", "HTTP requests answered.", "route", "method", "status"),
@@ -98,7 +100,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		webhooks:  counters("webhook_deliveries_total", "Attempts to deliver an event to a webhook, by how they went.", "result"),
 	}
 	reg.MustRegister(
-		m.ops, m.failures, m.opSeconds, m.queueSeconds, m.stepSeconds, m.cliRuns, m.cliSeconds, m.cliKills, m.journal,
+		m.ops, m.failures, m.opSeconds, m.queueSeconds, m.stepSeconds, m.cliRuns, m.cliSeconds, m.cliKills, m.limited, m.journal,
 		m.requests, m.requestSeconds, m.limitHits, m.repeats, m.streams,
 		m.redeliveries, m.duplicates, m.sweepRequeued, m.redisErrors, m.reconciling, m.restored, m.refused, m.clockOff, m.clockHeld,
 		m.rollouts, m.schedules, m.webhooks,
@@ -119,8 +121,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	for _, reason := range redeliveryReasons {
 		m.redeliveries.WithLabelValues(reason)
 	}
-	for _, reason := range []string{"timeout", "cancelled", "killed", "signal"} {
+	for _, reason := range []string{"timeout", "cancelled", "killed", "memory", "signal"} {
 		m.cliKills.WithLabelValues(reason)
+	}
+	for _, limit := range []string{"memory", "processes"} {
+		m.limited.WithLabelValues(limit)
 	}
 	for _, result := range []string{RequestNew, RequestRepeated, RequestRefused} {
 		m.repeats.WithLabelValues(result)
@@ -205,6 +210,13 @@ func (m *Metrics) CLIRun(command, result string, ran time.Duration) {
 func (m *Metrics) CLIKilled(reason string) {
 	if m != nil {
 		m.cliKills.WithLabelValues(reason).Inc()
+	}
+}
+
+// RunLimited counts a command that met a limit of its control group: memory or processes.
+func (m *Metrics) RunLimited(limit string) {
+	if m != nil {
+		m.limited.WithLabelValues(limit).Inc()
 	}
 }
 

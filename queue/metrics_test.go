@@ -104,6 +104,7 @@ func TestNoMetricsCountNothing(t *testing.T) {
 	m.RedisError("x")
 	m.OpFailed("x")
 	m.CLIKilled("timeout")
+	m.RunLimited("memory")
 	m.JournalWritten(0)
 	m.Idempotent(RequestNew)
 	m.Stream(1)

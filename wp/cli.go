@@ -125,7 +125,7 @@ func (c *CLI) Run(ctx context.Context, site Site, cmd Command) (Result, error) {
 	exit, err := proc.Run(ctx, proc.Spec{
 		Path: c.php, Args: args, Env: c.env(site, cmd, tmp, nonce), Dir: c.dirs.empty,
 		Stdin: strings.NewReader(cmd.standardInput()), Stdout: stdout, Stderr: stderr,
-		As: site.User, Limits: c.limits, Keep: hooks.Keep, Started: hooks.Started,
+		As: site.User, Limits: c.limits, Keep: hooks.Keep, Started: hooks.Started, Writable: cmd.writable(tmp),
 	})
 	c.observe(cmd.Name(), time.Since(began).Seconds(), exit)
 	if c.record != nil {

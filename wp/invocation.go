@@ -77,6 +77,14 @@ func (c *CLI) env(site Site, cmd Command, tmp, nonce string) []string {
 	return env
 }
 
+// writable are the directories of ours that a run writes into.
+func (c Command) writable(tmp string) []string {
+	if c.engine != nil && c.engine.cache != "" {
+		return []string{tmp, c.engine.cache}
+	}
+	return []string{tmp}
+}
+
 // standardInput is standard input: the answers in the order of the questions, or the input.
 func (c Command) standardInput() string {
 	if len(c.prompts) == 0 {

@@ -147,6 +147,7 @@ func (l Layout) domain(r root, account, domain string) (DomainDir, error) {
 	if err != nil {
 		return DomainDir{}, err
 	}
+	who.Tree = filepath.Join(r.base, account)
 	st, err := stat(dir)
 	if err != nil {
 		return DomainDir{}, err

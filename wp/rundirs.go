@@ -150,7 +150,7 @@ func (d runDirs) discard(dir string, who proc.Identity, log *slog.Logger) {
 	if errors.Is(err, unix.ENOTEMPTY) {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		err = proc.Call(ctx, who, proc.CallOptions{}, emptyDirCall, dir, nil)
+		err = proc.Call(ctx, who, proc.CallOptions{Writable: []string{dir}}, emptyDirCall, dir, nil)
 		err = errors.Join(err, unix.Rmdir(dir))
 	}
 	if err != nil {

@@ -63,7 +63,14 @@ type Config struct {
 
 	MetricsListen string        `help:"Address of /metrics and /healthz; empty turns them off." default:"127.0.0.1:9084" placeholder:"ADDR"`
 	ScanInterval  time.Duration `help:"How often the site directories are read for installs made or removed by hand." default:"30s"`
-	AsInvoker     bool          `help:"Run everything as the invoking user instead of each site's own. For development without root: it separates no tenants."`
+	Cgroup        string        `help:"Control groups (version 2), one for every command: off, auto (where the service manager lets the worker make them), or required." enum:"off,auto,required" default:"auto"`
+	RunMemory     int           `help:"MiB of memory that all processes of one command may have together in its control group; 0 is no limit." default:"4096"`
+	RunProcesses  int           `help:"Processes and threads that one command may have in its control group; 0 is no limit." default:"512"`
+	RunCPUs       float64       `name:"run-cpus" help:"Processors' worth of time that one command may use in its control group; 0 is no limit." default:"0"`
+	Sandbox       string        `help:"Keep commands of sites to the system's files and their account's own (landlock): off, auto (where the kernel can), or required." enum:"off,auto,required" default:"off"`
+	SandboxRead   []string      `help:"More files and directories that commands of all sites may read with --sandbox; may be repeated." placeholder:"PATH"`
+
+	AsInvoker bool `help:"Run everything as the invoking user instead of each site's own. For development without root: it separates no tenants."`
 }
 
 var nodeID = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
@@ -95,6 +102,7 @@ func (c *Config) Validate() error {
 	if c.ScanInterval < time.Second {
 		wrong("--scan-interval: at least 1s")
 	}
+	c.checkContainment(wrong)
 	root := os.Geteuid() == 0
 	if root && c.AsInvoker {
 		wrong("--as-invoker: refused for root; sites' code would run as root")

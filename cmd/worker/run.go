@@ -41,6 +41,9 @@ func run(ctx context.Context, log *slog.Logger, cfg *Config) error {
 
 	reg := boot.NewRegistry()
 	metrics := queue.NewMetrics(reg)
+	if err := contain(cfg, metrics, log); err != nil {
+		return err
+	}
 	host, err := openHost(cfg, metrics, log)
 	if err != nil {
 		return err
@@ -206,7 +209,9 @@ func openHost(cfg *Config, metrics *queue.Metrics, log *slog.Logger) (*wp.Host, 
 	cli, err := wp.NewCLI(wp.CLIConfig{PHP: cfg.PHP, Phar: phar, StateDir: cfg.StateDir, Log: log,
 		Observe: func(command string, seconds float64, exit proc.Exit) {
 			metrics.CLIRun(command, strconv.Itoa(exit.Code), time.Duration(seconds*float64(time.Second)))
-			if exit.Reason != "" || exit.Signal != 0 { // without a reason of ours it was the kernel, short of memory, or somebody by hand
+			if exit.OutOfMemory {
+				metrics.CLIKilled("memory")
+			} else if exit.Reason != "" || exit.Signal != 0 { // without a reason of ours it was the kernel, short of memory, or somebody by hand
 				metrics.CLIKilled(cmp.Or(exit.Reason, "signal"))
 			}
 		}})

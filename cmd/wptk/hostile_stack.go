@@ -56,7 +56,7 @@ func (h *hostile) furnished(ctx context.Context) error {
 	if err := h.stack.processes(ctx, bins, nil, false); err != nil {
 		return err
 	}
-	if err := h.stack.worker(bins, h.mallory.demoSite, false, "--packages", h.packages); err != nil {
+	if err := h.stack.worker(bins, h.mallory.demoSite, false, "--packages", h.packages, "--sandbox", "auto"); err != nil {
 		return err
 	}
 	if h.stack.client, err = newClient(h.stack.apiURL(), h.key); err != nil {
