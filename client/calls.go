@@ -76,6 +76,25 @@ func (c *Client) DeleteKey(ctx context.Context, username string, id string) (*Re
 	return call[RevokeAnswerBody](ctx, c, Request{Method: http.MethodDelete, Path: "/users/" + url.PathEscape(username) + "/api-keys/" + url.PathEscape(id)})
 }
 
+// RotateKeyQuery narrows [Client.RotateKey]; what is zero is left out.
+type RotateKeyQuery struct {
+	// How long the old key goes on beside the new one; 0 takes it away at once.
+	OverlapHours int
+}
+
+func (q RotateKeyQuery) values() url.Values {
+	v := url.Values{}
+	addInt(v, "overlap_hours", q.OverlapHours)
+	return v
+}
+
+// RotateKey: Replace an API key by a new one with the same rights. The new secret is in this answer only. The old key goes on for overlap_hours.
+//
+//	POST /api/v1/users/{username}/api-keys/{id}/rotate
+func (c *Client) RotateKey(ctx context.Context, username string, id string, query RotateKeyQuery) (*RotatedAnswerBody, error) {
+	return call[RotatedAnswerBody](ctx, c, Request{Method: http.MethodPost, Path: "/users/" + url.PathEscape(username) + "/api-keys/" + url.PathEscape(id) + "/rotate", Query: query.values()})
+}
+
 // Webhooks: List webhooks.
 //
 //	GET /api/v1/webhooks
@@ -156,6 +175,41 @@ func (c *Client) TestWebhook(ctx context.Context, id string) (*DeliveryAnswerBod
 //	POST /api/v1/wordpress/admin/create
 func (c *Client) CreateAdmin(ctx context.Context, body CreateAdminRequest) (*Accepted, error) {
 	return call[Accepted](ctx, c, Request{Method: http.MethodPost, Path: "/wordpress/admin/create", Body: body})
+}
+
+// AuditQuery narrows [Client.Audit]; what is zero is left out.
+type AuditQuery struct {
+	// Beginning of a key, at most its first 12 characters.
+	Key string
+	// Whose key it was.
+	Account string
+	// One of: accepted, refused, failed.
+	Outcome string
+	// A part of method and route, like DELETE or /api-keys.
+	Action string
+	Limit  int
+	Cursor string
+	// newest of an earlier answer: what came since, oldest first.
+	After string
+}
+
+func (q AuditQuery) values() url.Values {
+	v := url.Values{}
+	addText(v, "key", q.Key)
+	addText(v, "account", q.Account)
+	addText(v, "outcome", q.Outcome)
+	addText(v, "action", q.Action)
+	addInt(v, "limit", q.Limit)
+	addText(v, "cursor", q.Cursor)
+	addText(v, "after", q.After)
+	return v
+}
+
+// Audit: Who has asked for what. Every change, every refusal and every reading of a secret. Newest first; after=newest answers what came since, oldest first. For admins.
+//
+//	GET /api/v1/wordpress/audit
+func (c *Client) Audit(ctx context.Context, query AuditQuery) (*AuditAnswerBody, error) {
+	return call[AuditAnswerBody](ctx, c, Request{Method: http.MethodGet, Path: "/wordpress/audit", Query: query.values()})
 }
 
 // AutoLogin: Make a login link. The result's login_url logs a browser in: once, within 60 seconds. It is shown once, to whoever asked for it.

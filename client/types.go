@@ -604,6 +604,30 @@ type AppliedBy struct {
 	OperationID string     `json:"operation_id"`
 }
 
+// AuditAnswerBody is a part of answers.
+type AuditAnswerBody struct {
+	Entries []AuditEntry `json:"entries"`
+	// Ask with after=<this> for what comes later; on the first page and with after.
+	Newest string `json:"newest"`
+	// Empty on the last page. A page may be short and still have a next.
+	NextCursor string `json:"next_cursor"`
+	Success    bool   `json:"success"`
+}
+
+// AuditEntry is a part of answers.
+type AuditEntry struct {
+	Account string     `json:"account,omitempty"`
+	Action  string     `json:"action"`
+	Addr    string     `json:"addr,omitempty"`
+	At      *time.Time `json:"at"`
+	Key     string     `json:"key,omitempty"`
+	Outcome string     `json:"outcome"`
+	Request string     `json:"request,omitempty"`
+	Session string     `json:"session,omitempty"`
+	Status  int64      `json:"status,omitempty"`
+	Target  string     `json:"target,omitempty"`
+}
+
 // Backup is a part of answers.
 type Backup struct {
 	Account string `json:"account"`
@@ -1456,6 +1480,18 @@ type RolloutRequest struct {
 	Waves any `json:"waves,omitempty"`
 	// Only begin installs in this part of the day.
 	Window *Window `json:"window,omitempty"`
+}
+
+// RotatedAnswerBody is a part of answers.
+type RotatedAnswerBody struct {
+	// The new key.
+	APIKey *Key `json:"api_key"`
+	// The new secret. It is shown now and never again.
+	Key           string     `json:"key"`
+	OldValidUntil *time.Time `json:"old_valid_until"`
+	// Id of the old key.
+	Replaced string `json:"replaced"`
+	Success  bool   `json:"success"`
 }
 
 // Schedule is a part of answers.

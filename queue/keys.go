@@ -266,20 +266,11 @@ func (c *Client) keyIndex(ctx context.Context, owner string) (map[string]string,
 // RevokeKey deletes a key for good. ErrNotFound when there is no such key, or
 // when it belongs to somebody else; an empty owner is nobody in particular.
 func (c *Client) RevokeKey(ctx context.Context, owner, id string) error {
-	sum, err := c.rdb.HGet(ctx, c.names.keyIndex(), id).Result()
-	if errors.Is(err, redis.Nil) {
-		return ErrNotFound
-	}
+	k, err := c.FindKey(ctx, owner, id)
 	if err != nil {
-		return fmt.Errorf("finding api key: %w", err)
+		return err
 	}
-	k, err := c.readKey(ctx, sum)
-	if err != nil {
-		return fmt.Errorf("reading api key: %w", err)
-	}
-	if owner != "" && owner != k.Owner {
-		return ErrNotFound
-	}
+	sum := k.sum
 	// The record first: from here on the secret opens nothing.
 	if err := c.rdb.Del(ctx, c.names.key(sum)).Err(); err != nil {
 		return fmt.Errorf("revoking api key: %w", err)

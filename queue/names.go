@@ -77,6 +77,15 @@ func (n names) session(sum string) string            { return n.prefix + "sess:"
 func (n names) limit(bucket string) string           { return n.prefix + "lim:" + bucket }
 func (n names) idempotency(scope, sum string) string { return n.prefix + "idem:" + scope + ":" + sum }
 
+// Who has asked for what: of those with a key, and of those without one that counts.
+
+func (n names) audit(known bool) string {
+	if known {
+		return n.prefix + "audit:keys"
+	}
+	return n.prefix + "audit:unknown"
+}
+
 // Webhooks: everything of one shares its tag.
 
 func (n names) hook(id string) string              { return n.prefix + "hook:{" + id + "}" }

@@ -7,14 +7,16 @@ var methodWords = map[string]string{"GET": "Get", "POST": "Post", "PATCH": "Patc
 // methodNames are the operations' names in Go. An operation that is not here is called
 // by its id (PostWordpressSomething); naming it later takes the other name away.
 var methodNames = map[string]string{
-	"post-console-links":                "ConsoleLink",
-	"get-nodes":                         "Nodes",
-	"post-nodes-id-drain":               "DrainNode",
-	"post-nodes-id-undrain":             "UndrainNode",
-	"delete-nodes-id":                   "RemoveNode",
-	"get-users-username-api-keys":       "Keys",
-	"post-users-username-api-keys":      "CreateKey",
-	"delete-users-username-api-keys-id": "DeleteKey",
+	"post-console-links":                     "ConsoleLink",
+	"get-nodes":                              "Nodes",
+	"post-nodes-id-drain":                    "DrainNode",
+	"post-nodes-id-undrain":                  "UndrainNode",
+	"delete-nodes-id":                        "RemoveNode",
+	"get-users-username-api-keys":            "Keys",
+	"post-users-username-api-keys":           "CreateKey",
+	"delete-users-username-api-keys-id":      "DeleteKey",
+	"post-users-username-api-keys-id-rotate": "RotateKey",
+	"get-wordpress-audit":                    "Audit",
 
 	"get-webhooks":               "Webhooks",
 	"post-webhooks":              "CreateWebhook",

@@ -178,6 +178,8 @@ func (s *server) download(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, err)
 		return
 	}
+	x := exchangeOf(ctx)
+	x.secret, x.target = true, b.ID
 	h := w.Header()
 	h.Set("Content-Type", "application/x-tar")
 	h.Set("Content-Disposition", `attachment; filename="`+downloadName(b)+`"`)

@@ -28,6 +28,7 @@ type settings struct {
 	EgressAllow    []string      `help:"Networks that are not public and that webhooks may lead to all the same, on any port and without TLS." placeholder:"CIDR"`
 	WebhookHour    time.Duration `hidden:"" help:"How long an hour of the pauses between attempts of a webhook takes; rehearsals make it shorter." default:"1h"`
 	OpRetention    time.Duration `help:"How long finished operations can be read." default:"720h"`
+	AuditKeep      time.Duration `help:"How long the audit trail (GET /wordpress/audit, wptk audit) is kept, at most the last 100000 entries." default:"2160h"`
 	RateLimit      int           `help:"Requests a minute for a key that has no limit of its own, and for an address without a key." default:"60"`
 }
 
@@ -53,6 +54,9 @@ func (c *settings) Validate() error {
 	}
 	if c.OpRetention < 24*time.Hour {
 		errs = append(errs, fmt.Errorf("--op-retention: %v is less than the 24h that an Idempotency-Key lives", c.OpRetention))
+	}
+	if c.AuditKeep < time.Hour {
+		errs = append(errs, fmt.Errorf("--audit-keep: %v is less than an hour", c.AuditKeep))
 	}
 	if c.RateLimit < 1 {
 		errs = append(errs, fmt.Errorf("--rate-limit: %d is not positive", c.RateLimit))

@@ -101,7 +101,7 @@ func (k *kit) walk(site queue.Site, op string) (all []walked) {
 	}
 	for _, template := range slices.Sorted(maps.Keys(doc.Paths)) {
 		for method, o := range doc.Paths[template] {
-			w := walked{method: strings.ToUpper(method), template: template, admin: strings.HasPrefix(template, apiBase+"/nodes") || template == consoleLinks}
+			w := walked{method: strings.ToUpper(method), template: template, admin: strings.HasPrefix(template, apiBase+"/nodes") || template == consoleLinks || template == auditURL}
 			id := op
 			switch {
 			case w.admin:

@@ -27,6 +27,7 @@ type exchange struct {
 	key    queue.Key  // zero for who has none
 	opID   string     // op id reserved by Idempotency-Key, shard not yet right
 	target string     // what a mutation worked on, for the audit line
+	secret bool       // the answer shows something that is to be known by few
 	status int        // 0 until the answer began
 }
 

@@ -131,6 +131,48 @@ func covered(own queue.Key, asked []string) bool {
 	})
 }
 
+type rotateKeyInput struct {
+	Username string `path:"username" maxLength:"32"`
+	ID       string `path:"id" maxLength:"64"`
+	Overlap  int    `query:"overlap_hours" minimum:"0" maximum:"168" default:"24" doc:"How long the old key goes on beside the new one; 0 takes it away at once."`
+}
+
+type rotatedAnswer struct {
+	Status int
+	Body   struct {
+		Success  bool    `json:"success"`
+		Key      string  `json:"key" example:"wsp_…" doc:"The new secret. It is shown now and never again."`
+		APIKey   keyView `json:"api_key" doc:"The new key."`
+		Replaced string  `json:"replaced" doc:"Id of the old key."`
+		OldUntil stamp   `json:"old_valid_until"`
+	}
+}
+
+// rotateKey replaces a key. Who asks may not come by more rights than its own key has.
+func (s *server) rotateKey(ctx context.Context, in *rotateKeyInput) (*rotatedAnswer, error) {
+	x := exchangeOf(ctx)
+	x.target = in.Username + " " + in.ID
+	if !sees(ctx, in.Username) {
+		return nil, queue.ErrNotFound
+	}
+	old, err := s.Ledger.FindKey(ctx, in.Username, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := withinRights(x.key, old.Successor(), s.RateLimit); err != nil {
+		return nil, err
+	}
+	key, secret, until, err := s.Ledger.RotateKey(ctx, old, time.Duration(in.Overlap)*time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	x.target = in.Username + " " + old.ID + " " + key.ID
+	out := &rotatedAnswer{Status: http.StatusCreated}
+	out.Body.Success, out.Body.Key, out.Body.APIKey = true, secret, viewKey(key)
+	out.Body.Replaced, out.Body.OldUntil = old.ID, stamp(until)
+	return out, nil
+}
+
 type keysAnswer struct {
 	Body struct {
 		Success bool      `json:"success"`

@@ -136,6 +136,8 @@ func problemFor(ctx context.Context, err error) *problem {
 		p = newProblem("CONFLICT", "The account has as many webhooks as it may").hint("delete one first")
 	case errors.Is(err, queue.ErrNotFound):
 		p = newProblem("NOT_FOUND", "Not found")
+	case errors.Is(err, queue.ErrKeyChanged):
+		p = newProblem("CONFLICT", "The key was changed or revoked meanwhile")
 	case errors.Is(err, queue.ErrBadCursor):
 		p = invalid(tasks.Problem{Field: "cursor", Reason: "must be the next cursor of an earlier answer"})
 	case errors.Is(err, queue.ErrMismatch):

@@ -36,6 +36,7 @@ func (s *server) reveal(ctx context.Context, op tasks.Op) object {
 		x.log.Error("opening a one-time secret failed; do all replicas share --secrets-key-file?", "op", op.ID, "err", err)
 		return result
 	}
+	x.secret, x.target = true, op.ID
 	return withSecret(result, op.Kind, secret)
 }
 

@@ -72,7 +72,7 @@ func run(ctx context.Context, log *slog.Logger, cfg *settings) error {
 	feed := queue.NewFeed(store, watcher)
 	d := deps{
 		Ledger: client, Watcher: watcher, Feed: feed, Metrics: metrics, Secrets: secrets, Log: log,
-		Proxies: proxies, Egress: outside, RateLimit: cfg.RateLimit, Retention: cfg.OpRetention,
+		Proxies: proxies, Egress: outside, RateLimit: cfg.RateLimit, Retention: cfg.OpRetention, AuditKeep: cfg.AuditKeep,
 		Ready: store.Ping, Closing: ctx,
 	}
 	handler := newServer(d)

@@ -30,6 +30,7 @@ type deps struct {
 	Egress    egress.Policy  // where webhooks may lead
 	RateLimit int            // requests a minute, unless a key has its own
 	Retention time.Duration  // of ended operations
+	AuditKeep time.Duration  // of the audit trail; 90 days when 0
 
 	FreshWait time.Duration // how long a read waits for an inspection; 15 s when 0
 
@@ -166,6 +167,9 @@ func (s *server) routes(router *mux.Router) {
 	add(api, post, apiBase+"/users/{username}/api-keys", s.createKey, "Create an API key", "The secret is in this answer only.")
 	add(api, get, apiBase+"/users/{username}/api-keys", s.listKeys, "List API keys", "")
 	add(api, del, apiBase+"/users/{username}/api-keys/{id}", s.revokeKey, "Revoke an API key", "Seen by every API process within 5 seconds.")
+
+	add(api, post, apiBase+"/users/{username}/api-keys/{id}/rotate", s.rotateKey, "Replace an API key by a new one with the same rights", "The new secret is in this answer only. The old key goes on for overlap_hours.")
+	add(api, get, apiBase+auditPath, s.listAudit, "Who has asked for what", "Every change, every refusal and every reading of a secret. Newest first; after=newest answers what came since, oldest first. For admins.")
 
 	const hooks = apiBase + "/webhooks"
 	add(api, post, hooks, s.createWebhook, "Create a webhook", "The secret is in this answer only.")

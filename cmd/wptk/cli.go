@@ -31,6 +31,7 @@ type commands struct {
 	Console    consoleCmd    `cmd:"" help:"A link that opens the operations console in a browser (admin key)."`
 	Nodes      nodesCmd      `cmd:"" help:"Hosting nodes (admin key)."`
 	Webhooks   webhooksCmd   `cmd:"" help:"Addresses that are told how operations end."`
+	Audit      auditCmd      `cmd:"" help:"Who has asked for what (admin key)."`
 	Keys       keysCmd       `cmd:"" help:"API keys, made directly in Redis by the operator."`
 	Signing    signingCmd    `cmd:"" help:"Keys that APIs sign their orders with, so that nodes need not trust Redis."`
 	Redis      redisCmd      `cmd:"" help:"Logins of Redis that can do no more than their process has to."`

@@ -93,6 +93,7 @@ var e2eRows = []e2eRow{
 	{name: "DELETE /backups/{id}", check: checkBackupDelete},
 	{name: "POST /restore", check: checkRestore},
 
+	{name: "GET /audit", check: checkAudit},
 	{name: "/console", check: checkConsole, beside: true},
 	{name: "examples/php", check: checkPHP, beside: true},
 	{name: "client (Go)", check: checkGoClient, beside: true},

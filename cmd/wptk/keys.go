@@ -19,6 +19,7 @@ type keysCmd struct {
 	operator
 	Create keysCreateCmd `cmd:"" help:"Make a key and print it, once."`
 	List   keysListCmd   `cmd:"" help:"All keys, without their secrets."`
+	Rotate keysRotateCmd `cmd:"" help:"Replace a key by a new one with the same rights; the old one goes on for a while."`
 	Revoke keysRevokeCmd `cmd:"" help:"Take a key away."`
 }
 
@@ -76,6 +77,7 @@ func (cmd *keysCreateCmd) Run(ctx context.Context, a *app, all *keysCmd) error {
 	if err != nil {
 		return keyProblem(err)
 	}
+	all.note(ctx, a, ledger, "keys create", key.Owner+" "+key.ID)
 	switch {
 	case cmd.Quiet:
 		say(a.out, "%s", secret)
@@ -186,6 +188,9 @@ func (cmd *keysRevokeCmd) Run(ctx context.Context, a *app, all *keysCmd) error {
 	}
 	defer closing()
 	err = ledger.RevokeKey(ctx, cmd.Owner, cmd.ID)
+	if err == nil {
+		all.note(ctx, a, ledger, "keys revoke", clean(cmd.ID))
+	}
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
 		return fmt.Errorf("there is no key %s", clean(cmd.ID))

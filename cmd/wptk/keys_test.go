@@ -42,6 +42,13 @@ func TestKeyIsShownOnceListedWithoutSecretAndRevoked(t *testing.T) {
 	list := wptk("keys", "list").out
 	mustContain(t, list, "deploy", "alice", "10.0.0.0/8", "boss", made.APIKey.ID, "never")
 	mustNotContain(t, list, made.Key, strings.TrimSpace(quiet.out))
+	rotated := wptk("keys", "rotate", made.APIKey.ID, "--overlap", "1h", "-q")
+	if !regexp.MustCompile(`^wsp_[0-9a-f]{48}\n$`).MatchString(rotated.out) || strings.TrimSpace(rotated.out) == made.Key {
+		t.Errorf("rotated: %q", rotated.out)
+	}
+	if again := runIn(t.Context(), t, nil, "keys", "rotate", made.APIKey.ID, "--overlap", "200h", "--redis-url", redis); again.status != exitUsage {
+		t.Errorf("too long an overlap: exit status %d", again.status)
+	}
 	wptk("keys", "revoke", made.APIKey.ID)
 	mustNotContain(t, wptk("keys", "list").out, made.APIKey.ID)
 	again := runIn(t.Context(), t, nil, "keys", "revoke", made.APIKey.ID, "--redis-url", redis)

@@ -32,7 +32,7 @@
 //
 // A PID namespace would kill as surely, but needs CAP_SYS_ADMIN, makes every program pid 1 or
 // 2 (so that temporary names made from pids collide) and makes pid 1 deaf to SIGTERM. Control
-// groups would too where a writable cgroup v2 is delegated, which is not everywhere.
+// groups do it as well, where a writable cgroup v2 is delegated (Groups), which is not everywhere.
 //
 // # Without root
 //
