@@ -59,7 +59,7 @@ func TestAuditTrailHoldsNoSecret(t *testing.T) {
 	secret := made.text(t, "key")
 	k.call("wsp_"+strings.Repeat("ab", 24), "GET", "/api/v1/wordpress/installations", "")
 	text := k.call(k.admin, "GET", auditURL, "").raw
-	if secret == "" || strings.Contains(string(text), secret[12:]) || strings.Contains(string(text), strings.Repeat("ab", 24)) {
+	if secret == "" || strings.Contains(text, secret[12:]) || strings.Contains(text, strings.Repeat("ab", 24)) {
 		t.Errorf("a secret is in %s", text)
 	}
 }

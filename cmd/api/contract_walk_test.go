@@ -110,6 +110,10 @@ func (k *kit) walk(site queue.Site, op string) (all []walked) {
 				id = k.someSchedule()
 			case strings.HasPrefix(template, apiBase+"/webhooks"):
 				id = k.hook(k.alice, `{"url":"https://example.com/"}`).ID
+			case strings.HasSuffix(template, "/api-keys/{id}/rotate"): // one of its own, since another request revokes the first
+				replaced, _, err := k.client.CreateKey(k.t.Context(), queue.NewKey{Name: "to be replaced", Owner: "alice"})
+				must(k.t, err)
+				id = replaced.ID
 			case strings.HasPrefix(template, apiBase+"/users"):
 				id = keys.Keys[0].ID
 			case strings.Contains(template, "/backups/{id}"):

@@ -210,7 +210,7 @@ func endGroup(dir string, patience time.Duration) error {
 		if err := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("ending control group %s: %w", dir, err)
 		}
-		time.Sleep(pause) // a group has no descriptor to wait on that would tell of its last process
+		<-time.After(pause)
 	}
 }
 

@@ -212,7 +212,7 @@ func TestWorkerMovesDownToDivideItsGroup(t *testing.T) {
 	if err := os.Mkdir(unit, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	defer endGroup(unit, killPatience) //nolint:errcheck // the group of all tests tells
+	defer endGroup(unit, killPatience)
 	dir, err := os.Open(unit)
 	if err != nil {
 		t.Fatal(err)
