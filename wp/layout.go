@@ -147,7 +147,7 @@ func (l Layout) domain(r root, account, domain string) (DomainDir, error) {
 	if err != nil {
 		return DomainDir{}, err
 	}
-	who.Tree = filepath.Join(r.base, account)
+	who.Tree = l.trees(account)
 	st, err := stat(dir)
 	if err != nil {
 		return DomainDir{}, err
@@ -159,6 +159,16 @@ func (l Layout) domain(r root, account, domain string) (DomainDir, error) {
 		Account: account, Domain: domain, Dir: filepath.Join(append([]string{r.base}, names...)...), User: who,
 		Suspended: suspended || st.Mode&0o777 == 0,
 	}, nil
+}
+
+// trees are the account's directories below all roots: its installs are copied from one to
+// another, by a process that reaches both.
+func (l Layout) trees(account string) string {
+	all := make([]string, len(l.roots))
+	for i, r := range l.roots {
+		all[i] = filepath.Join(r.base, account)
+	}
+	return strings.Join(all, string(filepath.ListSeparator))
 }
 
 // identity is whom the account's processes run as.

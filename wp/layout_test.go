@@ -53,7 +53,8 @@ func TestFindKnowsThePlaceOfAnInstall(t *testing.T) {
 		if err != nil || s.Docroot != home+"/alice/domains/blog.test"+want.below || s.URL != want.url || s.check() != nil {
 			t.Errorf("%q: %+v %v", path, s, err)
 		}
-		if who, _ := wptest.Tenant("alice"); os.Geteuid() == 0 && s.User != who {
+		who, _ := wptest.Tenant("alice")
+		if who.Tree = home + "/alice"; os.Geteuid() == 0 && s.User != who {
 			t.Errorf("%q: user %+v", path, s.User)
 		}
 	}
@@ -236,5 +237,30 @@ func TestSiteMadeByHandIsRefused(t *testing.T) {
 		if _, err := new(CLI).Run(t.Context(), s, coreVersion()); !errors.Is(err, ErrUncheckedSite) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestAccountIsTheSameUserBelowAllRoots(t *testing.T) {
+	t.Parallel()
+	l, home := testLayout(t)
+	second := home + "-2"
+	both, err := ParseLayout(home+"/*/domains/*", second+"/*/domains/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	both = both.WithUsers(l.users)
+	if err := os.Mkdir(second, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(second) })
+	wptest.Domain(t, home, "alice", "blog.test")
+	wptest.Domain(t, second, "alice", "shop.test")
+	blog, err := both.Find("alice", "blog.test", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shop, err := both.Find("alice", "shop.test", "")
+	if err != nil || blog.User != shop.User || blog.User.Tree != home+"/alice:"+second+"/alice" {
+		t.Errorf("%+v and %+v, %v", blog.User, shop.User, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -64,8 +65,8 @@ func (l *Landlock) walls(s *Spec) *walls {
 		return nil
 	}
 	w := &walls{ABI: l.abi, Read: toBytes(append(append([]string{s.Path}, systemPaths...), l.read...))}
-	for _, path := range append([]string{s.As.Tree, s.As.Home}, s.Writable...) {
-		if path != "" && path != "/" {
+	for _, path := range append(append(filepath.SplitList(s.As.Tree), s.As.Home), s.Writable...) {
+		if filepath.IsAbs(path) && path != "/" {
 			w.Write = append(w.Write, []byte(path))
 		}
 	}

@@ -18,7 +18,7 @@ type Identity struct {
 	GID  uint32
 	Name string // login name, for messages and for callers that build USER
 	Home string // home folder, for callers that build HOME
-	Tree string // what of the file system is the user's besides Home: its hosting account
+	Tree string // what of the file system is the user's besides Home, as in PATH: its hosting account
 }
 
 // Spec says what to run, as whom, and where its bytes go.
