@@ -5,7 +5,7 @@ GOFLAGS   += -trimpath
 export GOTOOLCHAIN := local
 PACKAGES  := ./...
 # Two packages at a time: integration tests start their own Redis and MariaDB.
-TESTFLAGS ?= -race -p 2 -timeout 20m
+TESTFLAGS ?= -race -p 2 -timeout 24m
 
 .DEFAULT_GOAL := help
 
