@@ -61,7 +61,7 @@ func (x *exam) pingAddress() string {
 	}
 	v := x.visitor()
 	res, _, err := v.visit(x.ctx, "/?p=1", nil) //nolint:bodyclose // visit has read and closed it
-	if err == nil && res.StatusCode/100 == 3 { // to its permalink
+	if err == nil && res.StatusCode/100 == 3 {  // to its permalink
 		res, _, err = v.visit(x.ctx, strings.TrimPrefix(res.Header.Get("Location"), x.url()), nil) //nolint:bodyclose // so it has
 	}
 	if err != nil {
