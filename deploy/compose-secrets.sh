@@ -49,7 +49,7 @@ acl() {
   echo "user default reset off"
   acl <<'RULES'
 user node-node-1 reset on ~wptk:op:{83}:* ~wptk:site:{83}:* ~wptk:det:{83}:* ~wptk:last:{83}:* ~wptk:fifo:{83}:* ~wptk:bk:{83}:* ~wptk:errand:{83}:* ~wptk:outbox:{83} ~wptk:open:{83} ~wptk:feed:{83} ~wptk:ended:{83} ~wptk:node:node-1 ~wptk:nodedoms:node-1 ~wptk:nodesites:node-1 ~wptk:bknode:node-1 ~wptk:ticket:node-1:* ~wptk:ix:bk:{s:wp_83*} ~wptk:ix:bk:{n:node-1} ~asynq:servers:* ~asynq:workers:* ~asynq:{n.node-1.hi}:* ~asynq:{n.node-1.std}:* ~asynq:{n.node-1.late}:* ~asynq:{n.node-1.bulk}:* ~asynq:{n.node-1.bulklate}:* %W~wptk:nodes %W~wptk:errands %W~wptk:dom:{*} %W~wptk:ix:ops:{all} %W~wptk:ix:ops:{a:*} %W~wptk:ix:ops:accounts %W~wptk:ix:sites:{all} %W~wptk:ix:sites:{a:*} %W~wptk:ix:bk:{all} %W~wptk:ix:bk:{a:*} %W~asynq:queues %W~asynq:servers %W~asynq:workers &wptk:ev &wptk:wake.node-1 &asynq:cancel -@all +@read +@write +@pubsub +@connection +@transaction -@dangerous -@admin -@scripting -scan -randomkey -dbsize -pubsub -wait +eval +evalsha +script|load +script|exists +info +cluster|slots +command +time
-user api reset on ~wptk:* ~asynq:* &wptk:* &asynq:* -@all +@read +@write +@pubsub +@connection +@transaction -@dangerous -@admin -@scripting -scan -randomkey -dbsize -pubsub -wait +eval +evalsha +script|load +script|exists +info +cluster|slots +command +time
+user api reset on ~wptk:* ~asynq:* &wptk:* &asynq:* -@all +@read +@write +@pubsub +@connection +@transaction -@dangerous -@admin -@scripting -scan -randomkey -dbsize -pubsub -wait +eval +evalsha +script|load +script|exists +info +cluster|slots +command +time +wait
 user monitor reset on -@all +ping +info
 RULES
 } | put redis_acl 0444
