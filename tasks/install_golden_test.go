@@ -62,7 +62,11 @@ func TestInstallFromATemplateSurvivesADeathAtEveryBoundary(t *testing.T) {
 func TestCancelledInstallFromATemplateLeavesNothing(t *testing.T) {
 	t.Parallel()
 	n := newNode(t).withTemplate(t, "6.5")
-	for i, step := range []string{"target", "database", "core_files", "config", "publish", "verify"} {
+	steps := []string{"target", "database", "core_files", "config", "publish", "verify"}
+	for i, step := range steps {
+		if i < len(steps)/2 && len(some(2)) == 1 { // the later it is, the more there is to take back
+			continue
+		}
 		o := n.order(t, fmt.Sprint("gone", i), "golden.test", "public_html", Install{Version: "6.5", Mode: ModeGolden})
 		cancelled := make(chan struct{})
 		var once sync.Once
