@@ -324,6 +324,9 @@ func (h *hardened) others(t *testing.T) {
 		if r.Already || len(r.Measures) != 1 || r.Measures[0].Status != wp.MeasureApplied || r.Measures[0].Confirmed != nil && !*r.Measures[0].Confirmed {
 			t.Errorf("%s: %+v", id, r)
 		}
+		if id == wp.MeasureXMLRPCLimit {
+			continue // is seen in the site's options, which its own test reads
+		}
 		if s := h.status(t, id); s.Status != wp.MeasureApplied || s.AppliedBy == nil {
 			t.Errorf("%+v", s)
 		}

@@ -25,8 +25,10 @@ system_missing() {
   fi
 }
 
-# web_missing: programs alone, which tests start by themselves. apache2-bin has no service.
+# web_missing: programs alone, which tests start by themselves. apache2-bin has no service;
+# ssh is what backups over SFTP go through.
 web_missing() {
+  have ssh || lack ssh openssh-client
   [ -x /usr/sbin/apache2 ] || lack apache2 apache2-bin
   [ -x /usr/sbin/nginx ] || lack nginx nginx-light
   [ -x /usr/bin/php-cgi ] || lack php-cgi php-cgi
