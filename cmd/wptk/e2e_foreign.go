@@ -181,16 +181,13 @@ func (x *exam) adopt(f foreignInstall) {
 	if f.multisite {
 		body["multisite"] = "subdirectories"
 	}
-	var took accepted
-	_, err := x.e2e.stack.client.post(x.ctx, "/wordpress/install", body, &took)
-	x.note(err)
-	op := x.ended(took.OperationID)
-	x.check(op.Status == tasks.Succeeded, "the install is %s: %s", op.Status, op.failure())
+	op := x.install(body)
 	if x.err != nil {
 		return
 	}
 	x.id = op.ID
-	x.served, err = x.e2e.stack.startSite(x.ctx, x.demoSite)
+	served, err := x.e2e.stack.startSite(x.ctx, x.demoSite)
+	x.served = served
 	x.note(err)
 	if f.spoil != nil {
 		f.spoil(x)

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-
-	"github.com/wispanel/wptk/tasks"
 )
 
 // checkProvision installs into an account that no node has, and one that makes none refuses.
@@ -31,11 +29,7 @@ func checkProvision(x *exam) {
 	home := x.e2e.stack.state.dir(site.node, "home", site.account)
 	x.undo(func() { x.note(errors.Join(os.RemoveAll(home), removeUser(x.ctx, site.account))) })
 
-	var took accepted
-	_, err := x.e2e.stack.client.post(x.ctx, "/wordpress/install", body, &took)
-	x.note(err)
-	op := x.ended(took.OperationID)
-	x.check(op.Status == tasks.Succeeded, "the install is %s: %s", op.Status, op.failure())
+	op := x.install(body)
 	if x.err != nil {
 		return
 	}
